@@ -50,17 +50,6 @@ if t.TYPE_CHECKING:
 _DEBUG = ("debug", "ansible.builtin.debug", "ansible.legacy.debug")
 # They finish at once, or they talk to the terminal themselves: no "working on it" line for them.
 _NO_WAITING_LINE = ("assert", "debug", "fail", "include", "import", "meta", "pause", "set_", "validate")
-    "assert",
-    "debug",
-    "fail",
-    "include",
-    "import",
-    "meta",
-    "pause",
-    "set_fact",
-    "set_stats",
-    "validate",
-)
 
 
 @dataclass
