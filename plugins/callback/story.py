@@ -66,6 +66,7 @@ class _TaskLine:
 class _Section:
     name: str
     started: float
+    opened: bool = False
 
 
 class CallbackModule(Default):
@@ -80,6 +81,7 @@ class CallbackModule(Default):
         self._begun = time.monotonic()
         self._section: _Section | None = None
         self._line: _TaskLine | None = None
+        self._mark = ""
         self._failed: str = ""
         self._waiting = 0
         self._order: list[str] = []  # host names in the order in which tasks start on them: the inventory's
@@ -102,8 +104,7 @@ class CallbackModule(Default):
             return
         self._end_section()
         self._section = _Section(name, time.monotonic())
-        mark = " [CHECK MODE]" if play.check_mode and self.get_option("check_mode_markers") else ""
-        self._display.display("\n" + _story.heading(name + mark, self._width), color=C.COLOR_HIGHLIGHT)
+        self._mark = " [CHECK MODE]" if play.check_mode and self.get_option("check_mode_markers") else ""
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
         self._start_task(task, "TASK")
@@ -224,6 +225,7 @@ class CallbackModule(Default):
         self._end_line()
         self._line = _TaskLine(task._uuid, task.name or task.action, time.monotonic())
         if not task.action.rpartition(".")[2].startswith(_NO_WAITING_LINE):
+            self._open_section()
             self._show_waiting(self._line.title)
 
     def _line_of(self, task: Task) -> _TaskLine:
@@ -238,13 +240,21 @@ class CallbackModule(Default):
         line, self._line = self._line, None
         if line is None or not line.changed:
             return
+        self._open_section()
         hosts = sorted({*line.changed} - {"localhost"}, key=self._order.index)
         text = _story.done_line(line.title, hosts, time.monotonic() - line.started, self._width)
         self._display.display(text, color=C.COLOR_OK)
 
+    def _open_section(self) -> None:
+        """Prints the headline as soon as there is something to tell; a play that only looks stays silent."""
+        if self._section and not self._section.opened:
+            self._section.opened = True
+            title = _story.heading(self._section.name + self._mark, self._width)
+            self._display.display("\n" + title, color=C.COLOR_HIGHLIGHT)
+
     def _end_section(self) -> None:
         section, self._section = self._section, None
-        if section:
+        if section and section.opened:
             self._display.display(f"  {_story.took(time.monotonic() - section.started)}", color=C.COLOR_SKIP)
 
     def _tell(self, result: CallbackTaskResult) -> None:
@@ -257,10 +267,12 @@ class CallbackModule(Default):
 
     def _tell_failure(self, result: CallbackTaskResult, values: t.Mapping[str, t.Any], item: t.Any = None) -> None:
         self._erase_waiting()
+        self._open_section()
         stderr = self.get_option("display_failed_stderr")
         if self._failed != result.task._uuid:
             self._failed = result.task._uuid
-            self._display.display(f"  ✗ {result.task.name or result.task.action}", color=C.COLOR_ERROR, stderr=stderr)
+            title = self._line_of(result.task).title
+            self._display.display(f"  ✗ {title}", color=C.COLOR_ERROR, stderr=stderr)
         host = self.host_label(result) + (f", {item}" if item is not None else "")
         first, *rest = _story.failure_lines(values)
         self._display.display(f"    {host}: {first}", color=C.COLOR_ERROR, stderr=stderr)
@@ -273,6 +285,7 @@ class CallbackModule(Default):
 
     def _print(self, text: str, color: str | None = None) -> None:
         self._erase_waiting()
+        self._open_section()
         self._display.display(text, color=color)
 
     # ---------------------------------------------------------------- the line of the task that runs now
