@@ -1,0 +1,272 @@
+"""Keeps a Store equal to one kind on one API server: consistent list, watch, and a comparison every floor.
+
+The watch makes it fast; the comparison makes it right. Watches hang, drop events and lie; every ``floor`` seconds a
+metadata-only list is held against the store by (uid, resourceVersion). What differs, and what the watch does not
+deliver within a grace of a tenth of the floor, is fetched, and the stream that kept silent is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from tmc.api.client import ApiClient, ListResult, WatchEvent
+from tmc.api.errors import ApiError, Gone, NotFound, Unreachable
+from tmc.api.resource import Resource
+from tmc.core.backoff import Backoff
+from tmc.core.diff import Differences, compare
+from tmc.core.keys import ObjectKey, key_of
+from tmc.core.store import Store, version_of
+
+log = logging.getLogger(__name__)
+
+BOOKMARK_SILENCE_SECONDS = 90.0  # bookmarks come about every 60 s, so longer silence is a dead stream
+WATCH_SECONDS = (300, 600)  # as client-go: the server ends a watch after 5-10 min
+HEALTHY_SECONDS = 1.0  # a stream that ends sooner and without an event did not work
+BACKOFF_BASE, BACKOFF_CAP = 0.5, 10.0
+FETCH_ONE_BY_ONE = 50  # more differences than this: one full list is cheaper
+
+
+class StaleList(Exception):
+    """A list older than what was seen already: an API server that lags behind or was restored."""
+
+
+@dataclass(slots=True)
+class ReflectorStats:
+    """Counters since the start, for metrics and tests."""
+
+    lists: int = 0
+    watches: int = 0
+    comparisons: int = 0
+    healed: int = 0  # keys whose change only the comparison delivered
+    streams_replaced: int = 0
+    refused_lists: int = 0  # older than the high-water mark
+    failures: int = 0
+
+
+class Reflector:
+    """See the module. ``on_change`` is called with the key of whatever may have changed: look at the store, not at why.
+
+    ``resource_version`` is the high-water mark: what the API server has shown at most; it never goes back.
+    ``last_contact``: ``time.monotonic()`` of the last sign of life.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        *,
+        on_change: Callable[[ObjectKey], None],
+        floor: float,
+        namespace: str = "",
+        inactivity: float = BOOKMARK_SILENCE_SECONDS,
+    ) -> None:
+        self.resource = resource
+        self.store = Store()
+        self.resource_version = 0
+        self.last_contact = 0.0
+        self.stats = ReflectorStats()
+        self._client = client
+        self._on_change = on_change
+        self._floor = floor
+        self._namespace = namespace
+        self._inactivity = inactivity
+        self._grace = min(1.0, floor / 10)
+        self._synced = asyncio.Event()
+        self._position = 0  # the store is complete up to here: where the next watch starts
+        self._stream_scope: asyncio.Timeout | None = None
+        self._backoff = Backoff(BACKOFF_BASE, BACKOFF_CAP)
+        self._last_fault = ""
+
+    async def wait_synced(self) -> None:
+        """Return when the first consistent list is in the store."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Follow the kind until cancelled. No fault of the API server or the network ends it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._compare_for_ever())
+
+    # -- list and watch
+
+    async def _follow(self) -> None:
+        expired = True
+        while True:
+            try:
+                if expired:
+                    await self._relist()
+                    expired = False
+                await self._stream()
+                continue
+            except (ApiError, Unreachable, StaleList) as fault:
+                expired = expired or isinstance(fault, Gone)
+                first_expiry = isinstance(fault, Gone) and not self._backoff.failures
+                delay = self._failed(fault)
+            await asyncio.sleep(0 if first_expiry else delay)
+
+    def _failed(self, fault: Exception) -> float:
+        """Count and log a fault; the seconds to wait before the next try."""
+        self.stats.failures += 1
+        text = f"{type(fault).__name__}: {fault}"
+        log.log(
+            logging.DEBUG if text == self._last_fault else logging.WARNING,
+            "cannot follow %s on %s: %s", self.resource.name, self._client.connection.name, text,
+        )  # fmt: skip
+        self._last_fault = text
+        retry_after = fault.retry_after if isinstance(fault, ApiError) else None
+        return max(self._backoff.next(), retry_after or 0.0)
+
+    def _contact(self) -> None:
+        self.last_contact = time.monotonic()
+
+    def _healthy(self) -> None:
+        self._backoff.reset()
+        if self._last_fault:
+            log.info("following %s on %s again", self.resource.name, self._client.connection.name)
+            self._last_fault = ""
+
+    async def _list(self, *, metadata_only: bool) -> ListResult:
+        """A list that is not older than anything seen before it was asked for. Raises StaleList."""
+        mark = self.resource_version  # events that arrive meanwhile may rightly be newer than the list
+        result = await self._client.list(self.resource, self._namespace, metadata_only=metadata_only)
+        self._contact()
+        if result.resource_version < mark:
+            self.stats.refused_lists += 1
+            raise StaleList(f"list has version {result.resource_version}, version {mark} was seen before")
+        self.resource_version = max(self.resource_version, result.resource_version)
+        return result
+
+    async def _relist(self) -> None:
+        listed = await self._list(metadata_only=False)
+        self.stats.lists += 1
+        changed = self._take_list(listed)
+        self._complete_up_to(listed.resource_version)
+        self._synced.set()
+        self._tell(changed)
+
+    def _take_list(self, listed: ListResult) -> list[ObjectKey]:
+        """Make the store what the list says, but for what is newer than the list. The keys that changed."""
+        found = compare(self.store, listed)
+        objects = {key_of(item): item for item in listed.items}
+        for key in found.different:
+            self.store.replace(objects[key])
+        for key in found.vanished:
+            self.store.remove(key, listed.resource_version)
+        return [*found.different, *found.vanished, *self.store.announce(found.equal)]
+
+    async def _stream(self) -> None:
+        """One watch, until the server ends it or the comparison replaces it. Raises Gone, ApiError, Unreachable."""
+        started, events = time.monotonic(), 0
+        self.stats.watches += 1
+        stream = self._client.watch(
+            self.resource,
+            self._position,
+            self._namespace,
+            timeout_seconds=random.randint(*WATCH_SECONDS),
+            inactivity=self._inactivity,
+        )
+        try:
+            async with asyncio.timeout(None) as scope, aclosing(stream):  # type: ignore[type-var]
+                self._stream_scope = scope
+                async for event in stream:
+                    events += 1
+                    self._healthy()
+                    self._take_event(event)
+        except TimeoutError:
+            return
+        finally:
+            self._stream_scope = None
+        if not events and time.monotonic() - started < HEALTHY_SECONDS:
+            raise Unreachable("the watch ended at once", ambiguous=False)
+        self._healthy()
+
+    def _take_event(self, event: WatchEvent) -> None:
+        self._contact()
+        if event.type == "BOOKMARK":
+            self._complete_up_to(int(event.object["metadata"]["resourceVersion"]))
+            return
+        key, version = key_of(event.object), version_of(event.object)
+        if event.type == "DELETED":
+            news = self.store.observe_deletion(key, version)
+        else:
+            news = self.store.observe(event.object)
+        self._complete_up_to(version.resource_version)
+        if news:
+            self._on_change(key)
+
+    def _complete_up_to(self, resource_version: int) -> None:
+        self._position = max(self._position, resource_version)
+        self.resource_version = max(self.resource_version, resource_version)
+
+    def _tell(self, keys: list[ObjectKey]) -> None:
+        for key in keys:
+            self._on_change(key)
+
+    # -- comparison
+
+    async def _compare_for_ever(self) -> None:
+        await self._synced.wait()
+        while True:
+            await asyncio.sleep(self._floor * random.uniform(0.9, 1.0))
+            try:
+                await self._compare()
+            except (ApiError, Unreachable, StaleList) as error:
+                self.stats.failures += 1
+                log.info("cannot compare %s on %s: %s", self.resource.name, self._client.connection.name, error)
+                if isinstance(error, ApiError) and error.retry_after:
+                    await asyncio.sleep(error.retry_after)
+
+    async def _compare(self) -> None:
+        listed = await self._list(metadata_only=True)
+        self.stats.comparisons += 1
+        found = compare(self.store, listed)
+        if found:
+            await asyncio.sleep(self._grace)  # what is merely under way may arrive
+            found = compare(self.store, listed)
+        self._tell(self.store.announce(found.equal))
+        if found:
+            await self._heal(found, listed.resource_version)
+        self._complete_up_to(listed.resource_version)
+        if found:
+            self._replace_stream()
+
+    async def _heal(self, found: Differences, resource_version: int) -> None:
+        """Do what the watch failed to do."""
+        log.warning(
+            "the watch of %s on %s missed %d changes", self.resource.name, self._client.connection.name, len(found)
+        )
+        self.stats.healed += len(found)
+        for key in found.vanished:
+            self.store.remove(key, resource_version)
+        self._tell(found.vanished)
+        if len(found.different) > FETCH_ONE_BY_ONE:
+            self._tell(self._take_list(await self._list(metadata_only=False)))
+        else:
+            for key in found.different:
+                await self._fetch(key, resource_version)
+
+    async def _fetch(self, key: ObjectKey, resource_version: int) -> None:
+        """Read one object that was found different as of ``resource_version`` and take it in, unless overtaken."""
+        before = self.store.version(key)
+        try:
+            obj: dict[str, Any] = await self._client.get(self.resource, key.name, key.namespace)
+        except NotFound:
+            return  # gone since the list: the new stream or the next comparison tells
+        version, now = version_of(obj), self.store.version(key)
+        overtaken = now != before and now is not None and now.resource_version >= version.resource_version
+        if overtaken or self.store.deleted_at(version.uid) > resource_version:
+            return
+        self.store.replace(obj)
+        self._on_change(key)
+
+    def _replace_stream(self) -> None:
+        if self._stream_scope is not None and not self._stream_scope.expired():
+            self.stats.streams_replaced += 1
+            self._stream_scope.reschedule(asyncio.get_running_loop().time())
