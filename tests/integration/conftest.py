@@ -1,0 +1,80 @@
+"""Fixtures on real control planes. Nothing here is a stand-in: a test that passes has talked to a kube-apiserver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.deployed_fabric import Fabric, leftovers, new_fabric
+from tests.integration.throwaway_plane import Plane, throwaway_plane
+
+
+@pytest.fixture(scope="session")
+def binaries(repository: Path) -> Path:
+    """The folder with kube-apiserver, etcd and the rest; built or fetched when they are not in the cache."""
+    command = [sys.executable, repository / "controlplane" / "binaries.py"]
+    run = subprocess.run(command, cwd=repository, check=False, text=True, stdout=subprocess.PIPE)
+    assert run.returncode == 0, f"controlplane/binaries.py failed:\n{run.stdout}"
+    folder = Path(run.stdout.strip().splitlines()[-1])
+    assert (folder / "kube-apiserver").is_file(), (
+        f"controlplane/binaries.py named {folder}, which has no kube-apiserver"
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def short_path() -> Iterator[Path]:
+    """An empty temporary directory with a name short enough for unix sockets below it; removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="tmc-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def plane(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """One real API server, shared by all tests of a run: give what you create names of your own."""
+    client, peer, secure = free_ports(3)
+    with throwaway_plane(binaries, tmp_path_factory.mktemp("plane"), (client, peer, secure)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fabric(repository: Path, binaries: Path, short_path: Path) -> Iterator[Fabric]:
+    """A fabric of three clusters with syncers and controller, deployed by playbooks/deploy.yml.
+
+    Shared by all tests of a run; who stops a program starts it again. When the run ends, the project's own clean-up
+    takes it down and nothing may be left.
+    """
+    ports = dict(
+        zip(("CONTROLLER_KCP_PORT", "CONTROLLER_EAST_PORT", "CONTROLLER_WEST_PORT"), free_ports(3), strict=True)
+    )
+    deployed = new_fabric(repository, short_path / "s", {name: str(port) for name, port in ports.items()}, binaries)
+    try:
+        deployed.play_or_fail("deploy", "-e", "tmc_provider=embedded")
+        yield deployed
+    finally:
+        deployed.play_or_fail(
+            "cleanup", "-e", "tmc_provider=embedded", "-e", "cleanup_scope=full", "-e", "cleanup_force=true"
+        )
+    left = leftovers(deployed)
+    assert not left, "cleanup.yml left behind:\n" + "\n".join(left)
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different ports of 127.0.0.1 that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,123 @@
+"""One real API server for tests that need no fabric: an etcd and a kube-apiserver below a temporary directory."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+READY_WITHIN = 60.0  # seconds; only ends a hang
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A running API server: `kubeconfig` is an administrator's, `url` its address."""
+
+    kubeconfig: Path
+    url: str
+
+
+@contextmanager
+def throwaway_plane(binaries: Path, directory: Path, ports: tuple[int, int, int]) -> Iterator[Plane]:
+    """Run etcd (client and peer port) and kube-apiserver (third port) in `directory` while the context lasts."""
+    client, peer, secure = ports
+    token = secrets.token_urlsafe(24)
+    (directory / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
+    write_signing_key(directory / "sa.key")
+    store = f"http://127.0.0.1:{client}"
+    with ExitStack() as running:
+        peer_url = f"http://127.0.0.1:{peer}"
+        running.enter_context(
+            process(
+                directory / "etcd.log",
+                *(binaries / "etcd", f"--data-dir={directory / 'etcd'}", "--unsafe-no-fsync"),
+                *(f"--listen-client-urls={store}", f"--advertise-client-urls={store}"),
+                *(f"--listen-peer-urls={peer_url}", f"--initial-advertise-peer-urls={peer_url}"),
+                f"--initial-cluster=default={peer_url}",
+            )
+        )
+        server = running.enter_context(
+            process(
+                directory / "kube-apiserver.log",
+                *(binaries / "kube-apiserver", f"--etcd-servers={store}", f"--secure-port={secure}"),
+                *("--bind-address=127.0.0.1", f"--cert-dir={directory / 'certs'}", "--authorization-mode=RBAC"),
+                *("--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"),
+                *("--disable-admission-plugins=ServiceAccount", "--service-account-issuer=https://throwaway.invalid"),
+                f"--service-account-signing-key-file={directory / 'sa.key'}",
+                f"--service-account-key-file={directory / 'sa.key'}",
+                f"--token-auth-file={directory / 'tokens.csv'}",
+            )
+        )
+        plane = Plane(directory / "kubeconfig", f"https://127.0.0.1:{secure}")
+        authority = directory / "certs" / "apiserver.crt"
+        await_ready(plane.url, authority, server, directory / "kube-apiserver.log")
+        write_kubeconfig(plane, authority.read_bytes(), token)
+        yield plane
+
+
+@contextmanager
+def process(log: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is asked to end with the context, by its pid, and made to after 20 s."""
+    with log.open("wb") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        try:
+            yield child
+        finally:
+            child.terminate()
+            try:
+                child.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def await_ready(url: str, authority: Path, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when `/readyz` says ok; raises RuntimeError with the end of the log when the server ends or never is."""
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline and server.poll() is None:
+        if authority.is_file() and is_ready(url, authority):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"kube-apiserver is not ready at {url}:\n" + "\n".join(log.read_text().splitlines()[-20:]))
+
+
+def is_ready(url: str, authority: Path) -> bool:
+    try:
+        context = ssl.create_default_context(cafile=str(authority))
+        with urllib.request.urlopen(f"{url}/readyz", context=context, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ssl.SSLError):
+        return False
+
+
+def write_signing_key(path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(pem)
+
+
+def write_kubeconfig(plane: Plane, authority: bytes, token: str) -> None:
+    """An administrator's kubeconfig, readable by its owner only. JSON is YAML."""
+    cluster = {"server": plane.url, "certificate-authority-data": base64.b64encode(authority).decode()}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "throwaway", "cluster": cluster}],
+        "users": [{"name": "admin", "user": {"token": token}}],
+        "contexts": [{"name": "throwaway", "context": {"cluster": "throwaway", "user": "admin"}}],
+        "current-context": "throwaway",
+    }
+    with os.fdopen(os.open(plane.kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(document, file)
