@@ -1,0 +1,27 @@
+"""The two clusters a syncer stands between, and who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tmc.api.client import ApiClient
+from tmc.api.resource import NAMESPACES
+from tmc.sync.objects import uid_of
+from tmc.sync.operations import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """`clients` by side; names and identities (the uid of `kube-system`) of the member and of the hub."""
+
+    clients: Mapping[Side, ApiClient]
+    member: str
+    member_uid: str
+    hub: str
+    hub_uid: str
+
+
+async def cluster_uid(client: ApiClient) -> str:
+    """The identity of a cluster: the uid of its `kube-system` namespace."""
+    return uid_of(await client.get(NAMESPACES, "kube-system"))

@@ -1,0 +1,232 @@
+"""Carrying out one operation of a plan against the API servers.
+
+Nothing is retried blindly. A refusal that means "your view is old" (409, a proof that fails) reads the object afresh
+and asks for a new plan; a refusal that means "never like this" (403, 422, 413) is told to the user and tried again
+rarely; all else is raised, and the work queue backs off.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from tmc.api.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, PayloadTooLarge
+from tmc.api.resource import NAMESPACES, Resource
+from tmc.core.events import EventRecorder
+from tmc.core.keys import ObjectKey
+from tmc.core.store import Store
+from tmc.core.workqueue import RetryAfter
+from tmc.sync import names
+from tmc.sync.ends import Ends
+from tmc.sync.fabric import TOMBSTONES, SyncedKind, tombstone_body
+from tmc.sync.image import PatchOps, guarded, pointer
+from tmc.sync.objects import Object, annotations_of, is_deleting, marked_origin, resource_version, uid_of
+from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
+
+log = logging.getLogger(__name__)
+
+LAGGING_VIEW_SECONDS = 0.5
+SLOW_LANE_SECONDS = 30.0
+
+
+class Outcome(Enum):
+    """What follows an operation: go on with the plan, make a new plan, or wait for the watch to tell more."""
+
+    DONE = auto()
+    LOOK_AGAIN = auto()
+    WAIT = auto()
+
+
+class Executor:
+    """Carries out operations on the objects of one kind."""
+
+    def __init__(
+        self, ends: Ends, kind: SyncedKind, resources: Mapping[Side, Resource], stores: Mapping[Side, Store]
+    ) -> None:
+        self._ends = ends
+        self._kind = kind
+        self._resources = resources
+        self._stores = stores
+        self._recorders = {side: EventRecorder(client, "tmc-syncer") for side, client in ends.clients.items()}
+        self._futile: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+        self.writes: defaultdict[str, int] = defaultdict(int)
+
+    async def carry_out(self, key: ObjectKey, operation: Operation) -> Outcome:
+        """Do it.
+
+        Raises:
+            RetryAfter: it cannot be done now; look again after a while.
+            ApiError, Unreachable: the API server did not do it.
+        """
+        proof = getattr(operation, "proof", None)
+        if proof is not None and not await self._holds(key, proof):
+            return Outcome.LOOK_AGAIN
+        try:
+            return await self._dispatch(key, operation)
+        except (Conflict, AlreadyExists) as error:
+            log.debug("view was old", extra={"key": str(key), "why": operation.why, "error": str(error)})
+            await self._read_afresh(key, getattr(operation, "side", "hub"))
+            return Outcome.LOOK_AGAIN
+        except NotFound as error:
+            return await self._not_found(key, operation, error)
+        except (Forbidden, Invalid, PayloadTooLarge) as error:
+            await self._refused(key, operation, error)
+            raise RetryAfter(SLOW_LANE_SECONDS) from error
+
+    @property
+    def total_writes(self) -> int:
+        """Writes that the API servers accepted so far, Events apart."""
+        return sum(self.writes.values())
+
+    def settled(self, key: ObjectKey) -> None:
+        """Nothing is left to do for this object: forget what was learnt on the way."""
+        self._futile.pop(key, None)
+
+    async def _dispatch(self, key: ObjectKey, operation: Operation) -> Outcome:
+        match operation:
+            case Create():
+                return await self._create(operation)
+            case Patch():
+                return await self._patch(key, operation)
+            case Delete():
+                return await self._delete(key, operation)
+            case Bury():
+                return await self._bury(key, operation)
+            case Acknowledge():
+                return await self._acknowledge(operation)
+            case Tell():
+                return await self._tell(key, operation)
+
+    async def _create(self, operation: Create) -> Outcome:
+        side = operation.side
+        created = await self._ends.clients[side].create(
+            self._resources[side], operation.body, field_manager=names.FIELD_MANAGER
+        )
+        self._count(operation.why)
+        self._stores[side].remember(created)
+        return Outcome.DONE
+
+    async def _patch(self, key: ObjectKey, operation: Patch) -> Outcome:
+        fingerprint = json.dumps([operation.side, operation.subresource, operation.patch[1:]], sort_keys=True)
+        if fingerprint in self._futile[key]:
+            return Outcome.DONE
+        patched = await self._ends.clients[operation.side].patch(
+            self._resources[operation.side],
+            key.name,
+            key.namespace,
+            operation.patch,
+            field_manager=names.FIELD_MANAGER,
+            subresource=operation.subresource,
+        )
+        self._count(operation.why)
+        if resource_version(patched) == operation.patch[0]["value"]:
+            # The server changed nothing (it prunes or defaults what we would write): do not ask it again and again.
+            self._futile[key].add(fingerprint)
+            return Outcome.DONE
+        if operation.last and is_deleting(patched):
+            return Outcome.WAIT
+        self._stores[operation.side].remember(patched)
+        return Outcome.DONE
+
+    async def _delete(self, key: ObjectKey, operation: Delete) -> Outcome:
+        side = operation.side
+        await self._ends.clients[side].delete(self._resources[side], key.name, key.namespace, uid=operation.uid)
+        self._count(operation.why)
+        return Outcome.WAIT
+
+    async def _bury(self, key: ObjectKey, operation: Bury) -> Outcome:
+        origin = (self._ends.member, self._ends.member_uid, operation.origin_uid)
+        body = tombstone_body(self._kind, key, origin, list(operation.pending))
+        try:
+            await self._ends.clients["hub"].create(TOMBSTONES, body, field_manager=names.FIELD_MANAGER)
+        except AlreadyExists:
+            return Outcome.DONE  # an earlier try got as far as this
+        self._count(operation.why)
+        return Outcome.DONE
+
+    async def _acknowledge(self, operation: Acknowledge) -> Outcome:
+        hub = self._ends.clients["hub"]
+        try:
+            tombstone = await hub.get(TOMBSTONES, operation.origin_uid)
+        except NotFound:
+            return Outcome.WAIT
+        pending = [m for m in tombstone["spec"]["pending"] if m != self._ends.member]
+        if pending:
+            ops = guarded([{"op": "replace", "path": "/spec/pending", "value": pending}], tombstone)
+            await hub.patch(TOMBSTONES, operation.origin_uid, "", ops, field_manager=names.FIELD_MANAGER)
+        else:
+            await hub.delete(TOMBSTONES, operation.origin_uid, uid=uid_of(tombstone))
+        self._count(operation.why)
+        return Outcome.WAIT
+
+    async def _tell(self, key: ObjectKey, operation: Tell) -> Outcome:
+        obj = self._stores[operation.side].get(key)
+        if obj is not None:
+            resource = self._resources[operation.side]
+            api_version = f"{resource.group}/{resource.version}" if resource.group else resource.version
+            await self._recorders[operation.side].emit(
+                obj, resource.kind, api_version, operation.reason, operation.message, warning=operation.warning
+            )
+        return Outcome.DONE
+
+    def _count(self, why: str) -> None:
+        self.writes[why] += 1
+
+    async def _holds(self, key: ObjectKey, proof: Proof) -> bool:
+        """Whether a live read confirms the proof; if not, the view has been brought up to date."""
+        found = await self._read_afresh(key, proof.side)
+        if found is None and proof.uid:
+            raise RetryAfter(LAGGING_VIEW_SECONDS)
+        return (uid_of(found) if found is not None else "") == proof.uid
+
+    async def _read_afresh(self, key: ObjectKey, side: Side) -> Object | None:
+        """A consistent read; the store remembers what it found. None: there is no such object."""
+        try:
+            found = await self._ends.clients[side].get(self._resources[side], key.name, key.namespace)
+        except NotFound:
+            return None
+        self._stores[side].remember(found)
+        return found
+
+    async def _not_found(self, key: ObjectKey, operation: Operation, error: NotFound) -> Outcome:
+        """A create misses its namespace; anything else acted on an object that is gone, which the watch will tell."""
+        if not isinstance(operation, Create):
+            raise RetryAfter(LAGGING_VIEW_SECONDS) from error
+        client = self._ends.clients[operation.side]
+        try:
+            await client.get(NAMESPACES, key.namespace)
+        except NotFound:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}}
+            await client.create(NAMESPACES, body, field_manager=names.FIELD_MANAGER)
+            self._count("namespace")
+            return Outcome.LOOK_AGAIN
+        raise error
+
+    async def _refused(self, key: ObjectKey, operation: Operation, error: ApiError) -> None:
+        """Tell the user, on the object that stands on this member, why it does not get any further."""
+        where = getattr(operation, "side", "hub")
+        log.warning(
+            "refused",
+            extra={"key": str(key), "kind": self._kind.name, "side": where, "why": operation.why, "error": str(error)},
+        )
+        own = self._stores["member"].get(key)
+        if own is None or is_deleting(own) or marked_origin(own) is not None:
+            return
+        cluster = self._ends.hub if where == "hub" else self._ends.member
+        message = f"cluster {cluster} refused this object ({operation.why}): {error.message}"
+        if annotations_of(own).get(names.SYNC_STATE) != names.REJECTED:
+            await self._mark_rejected(key, own)
+        await self._tell(key, Tell("member", names.REJECTED, message))
+
+    async def _mark_rejected(self, key: ObjectKey, own: Object) -> None:
+        path = f"/metadata/annotations/{pointer(names.SYNC_STATE)}"
+        ops: PatchOps = [{"op": "add", "path": path, "value": names.REJECTED}]
+        if not annotations_of(own):
+            ops = [{"op": "add", "path": "/metadata/annotations", "value": {names.SYNC_STATE: names.REJECTED}}]
+        patched = await self._ends.clients["member"].patch(
+            self._resources["member"], key.name, key.namespace, guarded(ops, own), field_manager=names.FIELD_MANAGER
+        )
+        self._stores["member"].remember(patched)

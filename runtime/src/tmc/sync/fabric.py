@@ -1,0 +1,220 @@
+"""What the hub says of the fabric (members, kinds, tombstones), and the mirror of the kinds on the member.
+
+The kinds (`SyncedResource`) are mirrored down, because admission and the controllers of the member read them there:
+they must know the processor and its epoch while the hub is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tmc.api.errors import AlreadyExists, Conflict
+from tmc.api.resource import Resource
+from tmc.core.keys import ObjectKey
+from tmc.core.reflector import Reflector
+from tmc.core.settings import SettingsError, parse_duration
+from tmc.core.workqueue import WorkQueue
+from tmc.sync import names
+from tmc.sync.ends import Ends
+from tmc.sync.image import guarded, pointer
+from tmc.sync.objects import Object, annotations_of, is_deleting, metadata
+
+log = logging.getLogger(__name__)
+
+SYNCED_RESOURCES = Resource("fabric.tmc.io", "v1alpha1", "syncedresources", "SyncedResource", namespaced=False)
+MEMBERS = Resource("fabric.tmc.io", "v1alpha1", "members", "Member", namespaced=False)
+TOMBSTONES = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False, has_status=False)
+HUB_UID = "tmc.io/hub-uid"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedKind:
+    """One kind that the fabric carries. `grace` in seconds."""
+
+    name: str
+    group: str
+    version: str
+    resource: str
+    processor: str
+    epoch: int
+    grace: float
+
+    def same_resource(self, other: SyncedKind) -> bool:
+        return (self.group, self.version, self.resource) == (other.group, other.version, other.resource)
+
+
+def synced_kind(obj: Object) -> SyncedKind:
+    """A `SyncedResource` as a value.
+
+    Raises:
+        SettingsError: `spec.deletionGrace` is no duration.
+        KeyError: a required field is missing, which the CRD's schema rules out.
+    """
+    spec = obj["spec"]
+    grace = parse_duration(spec.get("deletionGrace", "5m"), name="spec.deletionGrace", minimum=1, maximum=30 * 86400)
+    return SyncedKind(
+        name=metadata(obj)["name"],
+        group=spec["group"],
+        version=spec["version"],
+        resource=spec["resource"],
+        processor=spec["processor"],
+        epoch=int(spec.get("epoch", 1)),
+        grace=grace,
+    )
+
+
+class Fabric:
+    """Reflections of the hub's fabric objects, and the mirror on the member.
+
+    `on_change` is called after any change of members, kinds or tombstones.
+    """
+
+    def __init__(self, ends: Ends, *, floor: float, on_change: Callable[[], None]) -> None:
+        self._ends = ends
+        self._on_change = on_change
+        self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue()
+        hub, member = ends.clients["hub"], ends.clients["member"]
+        self._kinds = Reflector(hub, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
+        self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._mirror_queue.add, floor=floor)
+        self._members = Reflector(hub, MEMBERS, on_change=self._changed, floor=floor)
+        self._tombstones = Reflector(hub, TOMBSTONES, on_change=self._changed, floor=floor)
+
+    async def run(self) -> None:
+        """Reflect and mirror until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in (self._kinds, self._mirror, self._members, self._tombstones):
+                group.create_task(reflector.run())
+            await self.wait_synced()
+            declared = self._kinds.store.keys()
+            for key in declared:
+                self._mirror_queue.add(key)
+            await self._mirror_queue.run(self._mirror_down, workers=1)
+
+    async def wait_synced(self) -> None:
+        for reflector in (self._kinds, self._mirror, self._members, self._tombstones):
+            await reflector.wait_synced()
+
+    @property
+    def kinds(self) -> dict[str, SyncedKind]:
+        """The kinds to carry, by name; one whose declaration cannot be read is left out and logged."""
+        found: dict[str, SyncedKind] = {}
+        for obj in self._objects(self._kinds):
+            if is_deleting(obj):
+                continue
+            try:
+                found[metadata(obj)["name"]] = synced_kind(obj)
+            except (SettingsError, KeyError, ValueError, TypeError) as error:
+                log.error("synced resource cannot be read", extra={"object": metadata(obj), "error": str(error)})
+        return found
+
+    @property
+    def members(self) -> frozenset[str]:
+        joined = self._members.store.keys()
+        return frozenset(key.name for key in joined)
+
+    def member(self, name: str) -> Object | None:
+        return self._members.store.get(ObjectKey("", name))
+
+    @property
+    def tombstones(self) -> dict[str, Object]:
+        """Tombstones by origin uid that this member has still to acknowledge."""
+        return {
+            metadata(t)["name"]: t
+            for t in self._objects(self._tombstones)
+            if self._ends.member in (t.get("spec", {}).get("pending") or ())
+        }
+
+    @property
+    def known_hub_uid(self) -> str:
+        """Identity of the hub that this member was joined to, as the mirror remembers it; empty at first contact."""
+        known = {annotations_of(obj).get(HUB_UID, "") for obj in self._objects(self._mirror)} - {""}
+        strangers = known - {self._ends.hub_uid}
+        return next(iter(sorted(strangers or known)), "")
+
+    @property
+    def quarantined(self) -> bool:
+        """The hub is another one than this member knows: nothing is deleted until a person accepts it."""
+        return self.known_hub_uid not in ("", self._ends.hub_uid)
+
+    @staticmethod
+    def _objects(reflector: Reflector) -> list[Object]:
+        store = reflector.store
+        keys = store.keys()
+        return [obj for key in keys if (obj := store.get(key)) is not None]
+
+    def _changed(self, _: ObjectKey) -> None:
+        self._on_change()
+
+    def _kind_changed(self, key: ObjectKey) -> None:
+        self._mirror_queue.add(key)
+        self._on_change()
+
+    async def _mirror_down(self, key: ObjectKey) -> None:
+        kind, mirror = self._kinds.store.get(key), self._mirror.store.get(key)
+        if kind is None or is_deleting(kind) or self.quarantined:
+            return
+        client = self._ends.clients["member"]
+        note = {HUB_UID: self._ends.hub_uid}
+        if mirror is None:
+            body = {
+                "apiVersion": "fabric.tmc.io/v1alpha1",
+                "kind": "SyncedResource",
+                "metadata": {"name": key.name, "annotations": note},
+                "spec": kind["spec"],
+            }
+            await self._remembered(client.create(SYNCED_RESOURCES, body, field_manager=names.FIELD_MANAGER), key)
+            return
+        ops = _mirror_patch(kind, mirror, self._ends.hub_uid)
+        if ops:
+            patch = client.patch(
+                SYNCED_RESOURCES, key.name, "", guarded(ops, mirror), field_manager=names.FIELD_MANAGER
+            )
+            await self._remembered(patch, key)
+
+    async def _remembered(self, request: Any, key: ObjectKey) -> None:
+        try:
+            self._mirror.store.remember(await request)
+        except (Conflict, AlreadyExists):
+            self._mirror.store.remember(await self._ends.clients["member"].get(SYNCED_RESOURCES, key.name))
+            self._mirror_queue.add(key)
+
+
+def _mirror_patch(kind: Object, mirror: Object, hub_uid: str) -> list[dict[str, Any]]:
+    ops: list[dict[str, Any]] = []
+    if mirror.get("spec") != kind["spec"]:
+        ops.append({"op": "add", "path": "/spec", "value": kind["spec"]})
+    if annotations_of(mirror).get(HUB_UID) != hub_uid:
+        if annotations_of(mirror):
+            ops.append({"op": "add", "path": f"/metadata/annotations/{pointer(HUB_UID)}", "value": hub_uid})
+        else:
+            ops.append({"op": "add", "path": "/metadata/annotations", "value": {HUB_UID: hub_uid}})
+    return ops
+
+
+def tombstone_body(kind: SyncedKind, key: ObjectKey, origin: tuple[str, str, str], pending: list[str]) -> Object:
+    """A new `Tombstone`; `origin` is (cluster name, cluster uid, object uid)."""
+    cluster, cluster_uid, uid = origin
+    return {
+        "apiVersion": "fabric.tmc.io/v1alpha1",
+        "kind": "Tombstone",
+        "metadata": {"name": uid},
+        "spec": {
+            "group": kind.group,
+            "resource": kind.resource,
+            "namespace": key.namespace,
+            "name": key.name,
+            "originCluster": cluster,
+            "originClusterUID": cluster_uid,
+            "pending": pending,
+        },
+    }
+
+
+def buried_key(tombstone: Object) -> tuple[str, ObjectKey]:
+    """(`<resource>.<group>`, key) of the object that a tombstone stands for."""
+    spec = tombstone["spec"]
+    return f"{spec['resource']}.{spec['group']}", ObjectKey(spec.get("namespace", ""), spec["name"])

@@ -1,0 +1,144 @@
+"""One synced resource between this member and the hub: two reflections, one queue, one worker per object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from tmc.api.resource import Resource
+from tmc.core.keys import ObjectKey
+from tmc.core.reflector import Reflector
+from tmc.core.workqueue import RetryAfter, WorkQueue
+from tmc.sync.ends import Ends
+from tmc.sync.executor import Executor, Outcome
+from tmc.sync.fabric import Fabric, SyncedKind, buried_key
+from tmc.sync.objects import Object, metadata
+from tmc.sync.operations import Operation, Patch, Side
+from tmc.sync.planner import Facts, plan
+
+log = logging.getLogger(__name__)
+
+WORKERS = 16
+STEPS_AT_A_TIME = 12
+DRIFT_WINDOW_SECONDS = 60.0
+DRIFT_REPAIRS_PER_WINDOW = 5
+
+
+class KindSyncer:
+    """Carries the objects of one kind. `kind` may be replaced at any time (another processor, epoch or grace)."""
+
+    def __init__(
+        self, ends: Ends, kind: SyncedKind, resources: Mapping[Side, Resource], fabric: Fabric, *, floor: float
+    ) -> None:
+        self._ends = ends
+        self._kind = kind
+        self._fabric = fabric
+        self._resources = resources
+        self._queue: WorkQueue[ObjectKey] = WorkQueue()
+        self._reflectors: dict[Side, Reflector] = {
+            side: Reflector(ends.clients[side], resources[side], on_change=self._queue.add, floor=floor)
+            for side in ends.clients
+        }
+        stores = {side: reflector.store for side, reflector in self._reflectors.items()}
+        self._stores = stores
+        self._executor = Executor(ends, kind, resources, stores)
+        self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
+
+    async def run(self) -> None:
+        """Sync until cancelled. Nothing is planned before both clusters were listed whole."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self._reflectors.values():
+                group.create_task(reflector.run())
+            for reflector in self._reflectors.values():
+                await reflector.wait_synced()
+            log.info("in sync with both clusters", extra={"kind": self._kind.name})
+            self.look_at_all()
+            await self._queue.run(self._reconcile, workers=WORKERS)
+
+    def fabric_changed(self, kind: SyncedKind) -> None:
+        """Members, processor, epoch, grace or tombstones changed."""
+        self._kind = kind
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        for store in self._stores.values():
+            keys = store.keys()
+            for key in keys:
+                self._queue.add(key)
+        for tombstone in self._fabric.tombstones.values():
+            name, key = buried_key(tombstone)
+            if name == self._kind.name:
+                self._queue.add(key)
+
+    async def _reconcile(self, key: ObjectKey) -> None:
+        for _ in range(STEPS_AT_A_TIME):
+            seen = {side: store.get(key) for side, store in self._stores.items()}
+            operations = plan(seen["member"], seen["hub"], self._facts(key, seen))
+            if not operations:
+                self._executor.settled(key)
+                self._remind(key, seen)
+                return
+            if not await self._carry_out(key, operations):
+                self._remind(key, seen)
+                return
+        raise RetryAfter(1.0)
+
+    async def _carry_out(self, key: ObjectKey, operations: list[Operation]) -> bool:
+        """Whether another plan should be made at once."""
+        touched: set[Side] = set()
+        progress = False
+        for operation in operations:
+            if isinstance(operation, Patch):
+                if operation.side in touched:
+                    return True
+                touched.add(operation.side)
+                if operation.drift:
+                    self._restrain(key)
+            before = self._executor.total_writes
+            outcome = await self._executor.carry_out(key, operation)
+            if outcome is not Outcome.DONE:
+                return outcome is Outcome.LOOK_AGAIN
+            progress = progress or self._executor.total_writes > before
+        return progress
+
+    def _restrain(self, key: ObjectKey) -> None:
+        """A fight with a foreign writer is not burned through: after some repairs a minute, the next ones wait."""
+        now, repairs = time.monotonic(), self._repairs[key]
+        while repairs and now - repairs[0] > DRIFT_WINDOW_SECONDS:
+            repairs.popleft()
+        if len(repairs) >= DRIFT_REPAIRS_PER_WINDOW:
+            log.warning("somebody else keeps changing this object", extra={"key": str(key), "kind": self._kind.name})
+            raise RetryAfter(DRIFT_WINDOW_SECONDS - (now - repairs[0]) + 1.0)
+        repairs.append(now)
+
+    def _facts(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> Facts:
+        buried = (uid for uid, t in self._fabric.tombstones.items() if buried_key(t) == (self._kind.name, key))
+        return Facts(
+            member=self._ends.member,
+            member_uid=self._ends.member_uid,
+            hub=self._ends.hub,
+            hub_uid=self._ends.hub_uid,
+            processor=self._kind.processor,
+            members=self._fabric.members,
+            has_status=self._resources["member"].has_status and self._resources["hub"].has_status,
+            tombstones=frozenset(buried),
+            grace_over=self._waited(seen) > self._kind.grace,
+            quarantined=self._fabric.quarantined,
+        )
+
+    @staticmethod
+    def _waited(seen: Mapping[Side, Object | None]) -> float:
+        """Seconds since the hub's object began to go; 0 when it does not."""
+        hub = seen["hub"]
+        since = metadata(hub).get("deletionTimestamp") if hub is not None else None
+        return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else 0.0
+
+    def _remind(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> None:
+        """Time alone changes the plan of an object that waits for its deletion: look again when the grace is over."""
+        waited = self._waited(seen)
+        if 0.0 < waited <= self._kind.grace:
+            self._queue.add_after(key, self._kind.grace - waited + 0.1)

@@ -1,0 +1,87 @@
+"""What the planner may ask for. Operations are values: they say what to do and under which condition, and do nothing.
+
+`Side` is the cluster an operation touches. `Proof` is a fact that must be confirmed by a live, consistent read just
+before the write, because a view that lags could have misled the planner; everything else is protected by
+preconditions (uid, resourceVersion) that the API server itself checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tmc.sync.objects import Object
+
+Side = Literal["member", "hub"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The object of the same name on `side` has this uid; an empty uid: there is none."""
+
+    side: Side
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create `body` on `side`. Somebody who was faster is not an error: the planner looks again."""
+
+    side: Side
+    body: Object
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Apply a guarded JSON patch. `last` says that the object may vanish by it (its last finalizer goes)."""
+
+    side: Side
+    patch: list[dict[str, Any]]
+    why: str
+    subresource: str = ""
+    proof: Proof | None = None
+    last: bool = False
+    drift: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the object that has this uid, and no other."""
+
+    side: Side
+    uid: str
+    why: str
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Write the tombstone of an object whose members could not all be told in time; `pending` are those."""
+
+    origin_uid: str
+    pending: tuple[str, ...]
+    why: str = "deletionGrace is over"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Take this member out of a tombstone: it holds no copy of that object (any more)."""
+
+    origin_uid: str
+    proof: Proof | None = None
+    why: str = "no copy of it here"
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """An Event on the object of this name on `side`."""
+
+    side: Side
+    reason: str
+    message: str
+    warning: bool = True
+    why: str = ""
+
+
+Operation = Create | Patch | Delete | Bury | Acknowledge | Tell

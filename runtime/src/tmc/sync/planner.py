@@ -1,0 +1,308 @@
+"""The planner: what is on the member, on the hub, and known of the fabric -> what to do next.
+
+Pure and total: no I/O, no clock, no memory; the same input gives the same answer, and an answer that is carried out
+leads to an input whose answer is empty. The shell around it looks again after every change, so a plan is the next
+step, not the whole way.
+
+Who is who, for the object of one name:
+
+| member has      | hub has             | step                                                                   |
+|-----------------|---------------------|------------------------------------------------------------------------|
+| own             | nothing             | finalizer on the own object, then the hub copy (write ahead)           |
+| own             | its hub copy        | spec and metadata up; status down, or up when this is the processor    |
+| own             | hub copy, older uid | delete that hub copy: its origin is gone, this object has its name     |
+| own             | somebody else's     | NameConflict: off with our finalizer, tell the user, touch nothing     |
+| own, deleting   | its hub copy        | delete the hub copy; after the grace: tombstone, strip the finalizers  |
+| own, deleting   | nothing             | release the own object (after a live read of the hub)                  |
+| nothing         | another's           | own finalizer on the hub object, then the copy                         |
+| copy            | its source          | restore or update the copy; status                                     |
+| copy, older uid | another's           | delete the copy: the hub gave the name to another object               |
+| copy            | source, deleting    | delete the copy and wait for its finalizers                            |
+| nothing         | source, deleting    | own finalizer off the hub object (after a live read of the member)     |
+| copy            | nothing             | keep it, unless a tombstone names it: absence never deletes            |
+| nothing         | our hub copy        | keep it: absence never deletes                                         |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tmc.sync import names
+from tmc.sync.image import Image, PatchOps, born, changes, guarded, image_of_copy, image_of_origin, pointer
+from tmc.sync.objects import (
+    Object,
+    Origin,
+    annotations_of,
+    finalizers_of,
+    is_deleting,
+    marked_origin,
+    metadata,
+    origin_on,
+    status_of,
+    uid_of,
+)
+from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
+from tmc.sync.status import carried_status
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the fabric, beside the two objects.
+
+    `members` are all members of the fabric, this one included. `tombstones` are the origin uids of buried objects of
+    this name that this member has still to acknowledge. `grace_over`: a deletion has waited for the members long
+    enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
+    """
+
+    member: str
+    member_uid: str
+    hub: str
+    hub_uid: str
+    processor: str
+    members: frozenset[str]
+    has_status: bool = True
+    tombstones: frozenset[str] = frozenset()
+    grace_over: bool = False
+    quarantined: bool = False
+
+
+def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
+    """The next operations for the object of one name, to be carried out in order; empty: all is as it should be."""
+    if facts.quarantined:
+        facts = replace(facts, grace_over=False)
+    operations: list[Operation]
+    if member is not None and _copied_from(member, facts) is None:
+        operations = _own(member, hub, facts)
+    elif hub is not None:
+        operations = _guest(member, hub, facts)
+    elif member is not None:
+        operations = _orphan(member, facts)
+    else:
+        operations = []
+    operations += _acknowledged(member, facts)
+    return [op for op in operations if _harmless(op)] if facts.quarantined else operations
+
+
+def _harmless(operation: Operation) -> bool:
+    return isinstance(operation, Create | Tell) or (isinstance(operation, Patch) and operation.proof is None)
+
+
+def _copied_from(member: Object, facts: Facts) -> Origin | None:
+    marked = marked_origin(member)
+    return marked if marked is not None and marked.cluster_uid != facts.member_uid else None
+
+
+# --- an object that was created on this member --------------------------------------------------------------
+
+
+def _own(own: Object, hub: Object | None, facts: Facts) -> list[Operation]:
+    if hub is None:
+        return _announce(own, facts)
+    if origin_on(hub, facts.hub, facts.hub_uid).cluster_uid != facts.member_uid:
+        return _lost_the_name(own, hub, facts)
+    if is_deleting(own):
+        return _withdraw(own, hub, facts)
+    if is_deleting(hub):
+        return _give_up_waiting(hub, facts, bury=False)
+    if _hub_origin(hub, facts).uid != uid_of(own):
+        return [Delete("hub", uid_of(hub), "its origin object is gone", Proof("member", uid_of(own)))]
+    return [*_hold(own), *_push(own, hub, facts), *_status(own, hub, facts)]
+
+
+def _hub_origin(hub: Object, facts: Facts) -> Origin:
+    return origin_on(hub, facts.hub, facts.hub_uid)
+
+
+def _announce(own: Object, facts: Facts) -> list[Operation]:
+    held = names.SYNC_FINALIZER in finalizers_of(own)
+    if is_deleting(own):
+        return [_unhold(own, "no copy is left", Proof("hub"))] if held else []
+    if not held:
+        return _hold(own)
+    image = image_of_origin(own, origin_on(own, facts.member, facts.member_uid))
+    others = [names.finalizer_of(m) for m in facts.members if m != facts.member]
+    return [Create("hub", born(image, own, others, waits_for_status=False), "announce")]
+
+
+def _hold(own: Object) -> list[Operation]:
+    """Our finalizer on the origin object, and no note of an old trouble beside it."""
+    ops: PatchOps = []
+    if names.SYNC_FINALIZER not in finalizers_of(own):
+        ops += _with_finalizers(own, [*finalizers_of(own), names.SYNC_FINALIZER])
+    if names.SYNC_STATE in annotations_of(own):
+        ops.append({"op": "remove", "path": f"/metadata/annotations/{pointer(names.SYNC_STATE)}"})
+    return [Patch("member", guarded(ops, own), "hold the origin object")] if ops else []
+
+
+def _unhold(own: Object, why: str, proof: Proof | None) -> Patch:
+    left = [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER]
+    return Patch("member", guarded(_with_finalizers(own, left), own), why, proof=proof, last=not left)
+
+
+def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
+    """The hub gave this name to another cluster's object; ours stays as it is and syncs when that one is gone."""
+    operations: list[Operation] = []
+    if is_deleting(hub):
+        operations += _let_go(hub, facts, instead=uid_of(own))
+    held = names.SYNC_FINALIZER in finalizers_of(own)
+    if is_deleting(own):
+        return operations + ([_unhold(own, "the name is another's", Proof("hub", uid_of(hub)))] if held else [])
+    ops: PatchOps = []
+    if held:
+        ops += _with_finalizers(own, [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER])
+    if annotations_of(own).get(names.SYNC_STATE) != names.NAME_CONFLICT:
+        ops += _with_annotation(own, names.SYNC_STATE, names.NAME_CONFLICT)
+    if ops:
+        winner = _hub_origin(hub, facts).cluster
+        message = (
+            f"the name {metadata(own)['name']} is taken in the fabric by an object created on cluster {winner}; "
+            f"this one stays on {facts.member} only. Delete that one or rename this one: it then syncs by itself"
+        )
+        operations.append(Patch("member", guarded(ops, own), "NameConflict"))
+        operations.append(Tell("member", names.NAME_CONFLICT, message))
+    return operations
+
+
+def _withdraw(own: Object, hub: Object, facts: Facts) -> list[Operation]:
+    if not is_deleting(hub):
+        return [Delete("hub", uid_of(hub), "its origin object is being deleted")]
+    if _hub_origin(hub, facts).uid != uid_of(own):
+        return []
+    return [*_status(own, hub, facts), *_give_up_waiting(hub, facts, bury=True)]
+
+
+def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool) -> list[Operation]:
+    """Members that are away are told by a tombstone, so that the name becomes free in bounded time.
+
+    A hub copy that was deleted while its origin object lives is stripped without one: it will be made anew.
+    """
+    held = [f for f in finalizers_of(hub) if f.startswith(names.PREFIX)]
+    if not facts.grace_over or not held:
+        return []
+    pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in held))
+    left = [f for f in finalizers_of(hub) if f not in held]
+    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "deletionGrace is over", last=not left)
+    return [Bury(_hub_origin(hub, facts).uid, pending), strip] if bury else [strip]
+
+
+def _push(own: Object, hub: Object, facts: Facts) -> list[Operation]:
+    image = image_of_origin(own, origin_on(own, facts.member, facts.member_uid))
+    ops = changes(image, hub)
+    if not ops:
+        return []
+    drifted = _hub_origin(hub, facts).generation == image.origin.generation and _fields_differ(ops)
+    return [Patch("hub", guarded(ops, hub), "the origin changed", drift=drifted)]
+
+
+# --- a copy of an object that was created elsewhere ---------------------------------------------------------
+
+
+def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
+    source = _hub_origin(hub, facts)
+    if copy is not None and not is_deleting(copy):
+        known = _copied_from(copy, facts)
+        if is_deleting(hub):
+            return [Delete("member", uid_of(copy), "deleted on its origin")]
+        if known is not None and known.uid != source.uid:
+            why = "the hub gave its name to another object"
+            return [Delete("member", uid_of(copy), why, Proof("hub", uid_of(hub)))]
+    if is_deleting(hub):
+        return _let_go(hub, facts) if copy is None else _status(copy, hub, facts)
+    if source.cluster_uid == facts.member_uid:
+        return []  # our own hub copy without its origin object: absence is no evidence
+    image = _image_on_hub(hub, source, facts)
+    if names.finalizer_of(facts.member) not in finalizers_of(hub):
+        ops = _with_finalizers(hub, [*finalizers_of(hub), names.finalizer_of(facts.member)])
+        return [Patch("hub", guarded(ops, hub), "this member will hold a copy")]
+    if copy is None:
+        waits = _restores(None, hub, facts)
+        return [Create("member", born(image, hub, (), waits_for_status=waits), "copy")]
+    if is_deleting(copy):
+        return _status(copy, hub, facts)
+    return _maintain(copy, hub, image, facts)
+
+
+def _image_on_hub(hub: Object, source: Origin, facts: Facts) -> Image:
+    return image_of_origin(hub, source) if source.cluster_uid == facts.hub_uid else image_of_copy(hub, source)
+
+
+def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Operation]:
+    status = _status(copy, hub, facts)
+    ops = changes(image, copy, waits_for_status=_restores(copy, hub, facts))
+    if not ops:
+        return status
+    known = _copied_from(copy, facts)
+    drifted = known is not None and known.generation == image.origin.generation and _fields_differ(ops)
+    repair: list[Operation] = [Patch("member", guarded(ops, copy), "follow the origin", drift=drifted)]
+    if drifted:
+        message = (
+            f"this is a copy of an object of cluster {image.origin.cluster}: a change that was made here was undone. "
+            f"Change it on {image.origin.cluster}"
+        )
+        repair.append(Tell("member", "DriftRestored", message))
+    return repair if not status else [*status, *repair]
+
+
+def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
+    """Acknowledge the deletion: this member holds no copy (any more); `instead` is the uid of what has its name here."""
+    mine = names.finalizer_of(facts.member)
+    if mine not in finalizers_of(hub):
+        return []
+    left = [f for f in finalizers_of(hub) if f != mine]
+    ops = guarded(_with_finalizers(hub, left), hub)
+    return [Patch("hub", ops, "no copy here any more", proof=Proof("member", instead), last=not left)]
+
+
+def _orphan(copy: Object, facts: Facts) -> list[Operation]:
+    known = _copied_from(copy, facts)
+    if known is None or known.uid not in facts.tombstones or is_deleting(copy):
+        return []
+    return [Delete("member", uid_of(copy), "its tombstone says that it was deleted on its origin")]
+
+
+def _acknowledged(member: Object | None, facts: Facts) -> list[Operation]:
+    known = _copied_from(member, facts) if member is not None else None
+    present = known.uid if known is not None else ""
+    proof = Proof("member", uid_of(member) if member is not None else "")
+    return [Acknowledge(uid, proof) for uid in sorted(facts.tombstones) if uid != present]
+
+
+# --- status -------------------------------------------------------------------------------------------------
+
+
+def _restores(copy: Object | None, hub: Object, facts: Facts) -> bool:
+    """The processor's copy was lost and made anew: its status comes back from the hub before anybody works on it."""
+    return facts.processor == facts.member and bool(status_of(hub)) and not (copy is not None and status_of(copy))
+
+
+def _status(member: Object, hub: Object, facts: Facts) -> list[Operation]:
+    upwards = facts.processor == facts.member and not _restores(member, hub, facts)
+    source, target = (member, hub) if upwards else (hub, member)
+    if not status_of(source):
+        return []
+    wanted = carried_status(source, target)
+    if wanted == status_of(target):
+        return []
+    patch: PatchOps = guarded([{"op": "add", "path": "/status", "value": wanted}], target)
+    side: Side = "hub" if upwards else "member"
+    return [Patch(side, patch, "status", "status" if facts.has_status else "")]
+
+
+# --- small patches ------------------------------------------------------------------------------------------
+
+
+def _with_finalizers(obj: Object, wanted: list[str]) -> PatchOps:
+    if not wanted:
+        return [{"op": "remove", "path": "/metadata/finalizers"}] if "finalizers" in metadata(obj) else []
+    return [{"op": "add", "path": "/metadata/finalizers", "value": wanted}]
+
+
+def _with_annotation(obj: Object, key: str, value: str) -> list[dict[str, Any]]:
+    if not annotations_of(obj):
+        return [{"op": "add", "path": "/metadata/annotations", "value": {key: value}}]
+    return [{"op": "add", "path": f"/metadata/annotations/{pointer(key)}", "value": value}]
+
+
+def _fields_differ(ops: PatchOps) -> bool:
+    return any(not str(op["path"]).startswith("/metadata") for op in ops)

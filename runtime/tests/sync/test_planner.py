@@ -1,0 +1,209 @@
+"""Single promises of the planner, each in the smallest world that shows it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from world import World, new_object
+
+from tmc.sync import names
+from tmc.sync.operations import Create, Delete, Patch, Tell
+from tmc.sync.planner import plan
+from tmc.sync.status import carried_status
+
+
+def world_with(name: str = "a", on: str = "east", processor: str = "west") -> World:
+    world = World(random.Random(0), processor=processor)
+    world.cluster(on).create(new_object(name, 1))
+    world.settle((name,))
+    return world
+
+
+def rivals() -> World:
+    """West has the name in the fabric; east, which was away, has an object of its own by that name."""
+    world = World(random.Random(0))
+    world.away = {"east"}
+    world.members["west"].create(new_object("a", 7))
+    world.settle(("a",))
+    world.members["east"].create(new_object("a", 8))
+    world.away = set()
+    return world
+
+
+@pytest.mark.parametrize(("on", "writes"), [("east", 3), ("west", 3), ("kcp", 4)])
+def test_a_new_object_costs_few_writes(on: str, writes: int) -> None:
+    """Finalizer, hub copy, one member's copy; created on the hub: a finalizer and a copy for each of two members."""
+    assert world_with(on=on).writes == writes
+
+
+def test_absence_on_the_hub_deletes_nothing() -> None:
+    world = world_with()
+    del world.hub.objects["a"]
+    world.hub.history.append(dict(world.hub.objects))
+    uid = world.members["west"].objects["a"]["metadata"]["uid"]
+    world.settle(("a",))
+    assert world.members["west"].objects["a"]["metadata"]["uid"] == uid
+    assert world.hub.objects["a"]["metadata"]["labels"][names.ORIGIN] == "east"
+
+
+def test_a_stranger_of_the_same_name_is_left_as_it_is() -> None:
+    world = rivals()
+    before = dict(world.members["east"].objects["a"], metadata=None)
+    world.settle(("a",))
+    loser = world.members["east"].objects["a"]
+    assert dict(loser, metadata=None) == before
+    assert loser["metadata"]["annotations"] == {names.SYNC_STATE: names.NAME_CONFLICT}
+    assert not loser["metadata"].get("finalizers")
+
+
+def test_a_conflict_names_the_winner_once() -> None:
+    world = rivals()
+    own = world.members["east"].objects["a"]
+    told = [op for op in plan(own, world.hub.objects["a"], world.facts("east", "a")) if isinstance(op, Tell)]
+    assert [t.reason for t in told] == [names.NAME_CONFLICT] and "cluster west" in told[0].message
+    world.settle(("a",))
+    assert plan(world.members["east"].objects["a"], world.hub.objects["a"], world.facts("east", "a")) == []
+
+
+def test_the_loser_syncs_when_the_winner_goes() -> None:
+    world = rivals()
+    world.settle(("a",))
+    world.members["west"].delete("a", world.members["west"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    assert world.members["west"].objects["a"]["spec"] == {"value": 8}
+    assert names.SYNC_STATE not in world.members["east"].objects["a"]["metadata"]["annotations"]
+
+
+def test_deletion_waits_for_the_operator_on_the_processor() -> None:
+    world = world_with()
+    world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=["operator"]))
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    assert "a" in world.members["east"].objects, "the origin was released before the operator was done"
+    world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=[]))
+    world.settle(("a",))
+    assert all("a" not in cluster.objects for cluster in world.clusters())
+
+
+def test_a_member_that_is_away_holds_a_deletion_only_for_the_grace() -> None:
+    world = world_with()
+    world.away = {"west"}
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    assert "a" in world.members["east"].objects
+    world.grace_over = True
+    world.settle(("a",))
+    assert "a" not in world.members["east"].objects and "a" in world.members["west"].objects
+    assert [pending for _, pending in world.tombstones.values()] == [{"west"}]
+    world.away, world.grace_over = set(), False
+    world.settle(("a",))
+    assert "a" not in world.members["west"].objects and not world.tombstones
+
+
+def test_a_name_that_is_used_again_is_a_new_object() -> None:
+    world = world_with()
+    world.away = {"west"}
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.grace_over = True
+    world.settle(("a",))
+    world.members["east"].create(new_object("a", 2))
+    world.members["west"].write("a", lambda o: o.update(status={"done": 5}))
+    world.away, world.grace_over = set(), False
+    world.settle(("a",))
+    assert world.members["west"].objects["a"]["spec"] == {"value": 2}
+    assert all(not cluster.objects["a"].get("status") for cluster in world.clusters())
+
+
+def test_a_stranger_hub_gets_nothing_deleted_or_released() -> None:
+    world = world_with()
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    facts = replace(world.facts("east", "a"), quarantined=True, grace_over=True)
+    operations = plan(world.members["east"].objects["a"], world.hub.objects["a"], facts)
+    assert not any(isinstance(op, Delete) for op in operations)
+    assert plan(world.members["east"].objects["a"], None, facts) == []
+    announced = plan(dict(world_with().members["east"].objects["a"]), None, facts)
+    assert [type(op) for op in announced] == [Create]
+
+
+def test_drift_is_undone_and_told() -> None:
+    world = world_with()
+    world.members["west"].write("a", lambda o: o["spec"].update(value=99, extra=1))
+    operations = plan(world.members["west"].objects["a"], world.hub.objects["a"], world.facts("west", "a"))
+    assert any(isinstance(op, Patch) and op.drift for op in operations)
+    assert [op.reason for op in operations if isinstance(op, Tell)] == ["DriftRestored"]
+    world.settle(("a",))
+    assert world.members["west"].objects["a"]["spec"] == {"value": 1}
+
+
+def test_foreign_metadata_stays_on_its_copy_and_does_not_travel() -> None:
+    world = world_with()
+
+    def operator(obj: dict) -> None:
+        obj["metadata"]["labels"]["operator"] = "was-here"
+        obj["metadata"]["annotations"]["operator/note"] = "1"
+
+    world.members["west"].write("a", operator)
+    world.members["east"].write("a", lambda o: o["metadata"]["labels"].update(team="x"))
+    world.settle(("a",))
+    west, hub = world.members["west"].objects["a"]["metadata"], world.hub.objects["a"]["metadata"]
+    assert west["labels"]["operator"] == "was-here" and west["annotations"]["operator/note"] == "1"
+    assert west["labels"]["team"] == "x"
+    assert "operator" not in hub["labels"]
+    world.members["east"].write("a", lambda o: o["metadata"]["labels"].pop("team"))
+    world.settle(("a",))
+    assert "team" not in world.members["west"].objects["a"]["metadata"]["labels"]
+
+
+def test_the_processor_that_lost_its_copy_gets_the_status_back_before_it_works() -> None:
+    world = world_with()
+    world.members["west"].write("a", lambda o: o.update(status={"done": 3}))
+    world.settle(("a",))
+    del world.members["west"].objects["a"]
+    world.members["west"].history.append({})
+    operations = plan(None, world.hub.objects["a"], world.facts("west", "a"))
+    assert isinstance(operations[0], Create)
+    assert operations[0].body["metadata"]["annotations"][names.STATUS_PENDING] == "true"
+    world.settle(("a",))
+    restored = world.members["west"].objects["a"]
+    assert restored["status"] == {"done": 3} and names.STATUS_PENDING not in restored["metadata"]["annotations"]
+
+
+def _object(generation: int, origin_generation: int | None, observed: int | None = None) -> dict:
+    meta: dict = {"generation": generation, "uid": "u"}
+    if origin_generation is not None:
+        meta |= {
+            "labels": {names.ORIGIN: "east"},
+            "annotations": {
+                names.ORIGIN_UID: "o",
+                names.ORIGIN_CLUSTER_UID: "c",
+                names.ORIGIN_GENERATION: str(origin_generation),
+            },
+        }
+    return {"metadata": meta} | ({} if observed is None else {"status": {"observedGeneration": observed}})
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        (_object(3, 5, 3), _object(9, 5), 9),  # both carry the origin's generation 5, and it was processed
+        (_object(3, 5, 3), _object(5, None), 5),  # the origin itself
+        (_object(3, 5, 3), _object(6, None), 5),  # the origin has moved on: exactly what was processed is told
+        (_object(3, 5, 2), _object(9, 5, 4), 4),  # behind: what the target shows stays
+        (_object(3, 5, 2), _object(9, 5), 0),  # behind, and nothing known
+        (_object(3, 4, 3), _object(9, 5, 9), 0),  # the target would claim more than was processed
+    ],
+)
+def test_observed_generation_is_mapped_and_never_claims_too_much(source: dict, target: dict, expected: int) -> None:
+    carried = carried_status(source, target)
+    assert carried["observedGeneration"] == expected
+    written = {**target, "status": carried}
+    assert carried_status(source, written) == carried, "mapping again what was written must change nothing"
+
+
+def test_conditions_are_mapped_by_type() -> None:
+    source = _object(3, 5, 3)
+    source["status"]["conditions"] = [{"type": "Complete", "observedGeneration": 3}, {"type": "Other"}, "odd"]
+    conditions = carried_status(source, _object(9, 5))["conditions"]
+    assert conditions == [{"type": "Complete", "observedGeneration": 9}, {"type": "Other"}, "odd"]

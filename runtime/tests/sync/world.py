@@ -1,0 +1,222 @@
+"""A small world of API servers in memory, to run the planner in: real rules for uid, resourceVersion, generation,
+finalizers and deletion, no network and no clock. Everything is decided by the caller's random generator."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import random
+from typing import Any
+
+from tmc.sync.objects import origin_on
+from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Tell
+from tmc.sync.planner import Facts, plan
+
+Obj = dict[str, Any]
+
+
+class Refused(Exception):
+    """409: the guard, the uid or the name did not fit."""
+
+
+class Cluster:
+    """One API server's objects of one kind, by name; `history` keeps every state for views that lag."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.uid = f"cluster-{name}"
+        self.objects: dict[str, Obj] = {}
+        self.history: list[dict[str, Obj]] = [{}]
+        self._serial = itertools.count(1)
+
+    def create(self, body: Obj) -> Obj:
+        name = body["metadata"]["name"]
+        if name in self.objects:
+            raise Refused(f"{name} exists on {self.name}")
+        obj = copy.deepcopy(body)
+        obj.pop("status", None)
+        obj["metadata"] |= {"uid": f"{self.name}-{next(self._serial)}", "generation": 1}
+        return self._store(name, obj)
+
+    def patch(self, name: str, ops: list[dict[str, Any]], subresource: str) -> Obj:
+        if name not in self.objects:
+            raise Refused(f"{name} is not on {self.name}")
+        old = self.objects[name]
+        if ops[0]["value"] != old["metadata"]["resourceVersion"]:
+            raise Refused("resourceVersion")
+        new = copy.deepcopy(old)
+        for op in ops[1:]:
+            _apply(new, op)
+        new = _only_status(old, new) if subresource == "status" else _all_but_status(old, new)
+        if new == old:
+            return old
+        if old["metadata"].get("deletionTimestamp") and set(_finalizers(new)) - set(_finalizers(old)):
+            raise Refused("no finalizer may be added to an object that is being deleted")
+        return self._store(name, new)
+
+    def write(self, name: str, change: Any) -> None:
+        """A user, an operator or a controller changes an object by calling `change(obj)`."""
+        if name in self.objects:
+            old, new = self.objects[name], copy.deepcopy(self.objects[name])
+            change(new)
+            if new != old:
+                self._store(name, new)
+
+    def delete(self, name: str, uid: str) -> None:
+        obj = self.objects.get(name)
+        if obj is None or obj["metadata"]["uid"] != uid:
+            raise Refused("uid")
+        new = copy.deepcopy(obj)
+        new["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        self._store(name, new)
+
+    def _store(self, name: str, obj: Obj) -> Obj:
+        old = self.objects.get(name)
+        if old is not None and old["spec"] != obj["spec"]:
+            obj["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        obj["metadata"]["resourceVersion"] = str(len(self.history))
+        if obj["metadata"].get("deletionTimestamp") and not _finalizers(obj):
+            self.objects.pop(name, None)
+        else:
+            self.objects[name] = obj
+        self.history.append(dict(self.objects))
+        return obj
+
+
+def _finalizers(obj: Obj) -> list[str]:
+    return obj["metadata"].get("finalizers") or []
+
+
+def _only_status(old: Obj, new: Obj) -> Obj:
+    return {**{k: v for k, v in old.items() if k != "status"}, **({"status": new["status"]} if "status" in new else {})}
+
+
+def _all_but_status(old: Obj, new: Obj) -> Obj:
+    return {**{k: v for k, v in new.items() if k != "status"}, **({"status": old["status"]} if "status" in old else {})}
+
+
+def _apply(obj: Obj, op: dict[str, Any]) -> None:
+    *parents, leaf = [t.replace("~1", "/").replace("~0", "~") for t in op["path"].split("/")[1:]]
+    node: Any = obj
+    for parent in parents:
+        node = node[parent]
+    if op["op"] == "remove":
+        del node[leaf]
+    else:
+        node[leaf] = copy.deepcopy(op["value"])
+
+
+class World:
+    """A hub and members; `step` lets one member's syncer plan on a view that may lag and carry its plan out."""
+
+    def __init__(
+        self, rng: random.Random, members: tuple[str, ...] = ("east", "west"), processor: str = "west"
+    ) -> None:
+        self.rng = rng
+        self.hub = Cluster("kcp")
+        self.members = {m: Cluster(m) for m in members}
+        self.processor = processor
+        self.tombstones: dict[str, tuple[str, set[str]]] = {}
+        self.seen: dict[tuple[str, str], int] = {}
+        self.away: set[str] = set()
+        self.grace_over = False
+        self.writes = 0
+
+    def clusters(self) -> list[Cluster]:
+        return [self.hub, *self.members.values()]
+
+    def cluster(self, name: str) -> Cluster:
+        return self.hub if name == "kcp" else self.members[name]
+
+    def facts(self, member: str, name: str) -> Facts:
+        return Facts(
+            member=member,
+            member_uid=f"cluster-{member}",
+            hub="kcp",
+            hub_uid="cluster-kcp",
+            processor=self.processor,
+            members=frozenset(self.members),
+            tombstones=frozenset(u for u, (n, who) in self.tombstones.items() if n == name and member in who),
+            grace_over=self.grace_over,
+        )
+
+    def view(self, member: str, cluster: Cluster, *, fresh: bool) -> dict[str, Obj]:
+        """What this member's syncer sees: never older than what it saw before (its high-water mark)."""
+        low = self.seen.get((member, cluster.name), 0)
+        at = len(cluster.history) - 1 if fresh else self.rng.randint(low, len(cluster.history) - 1)
+        self.seen[(member, cluster.name)] = at
+        return cluster.history[at]
+
+    def step(self, member: str, name: str, *, fresh: bool = False) -> int:
+        """One look at one name by one syncer; how many operations were carried out. A refusal ends it."""
+        own, hub = self.view(member, self.members[member], fresh=fresh), self.view(member, self.hub, fresh=fresh)
+        done = 0
+        for op in plan(copy.deepcopy(own.get(name)), copy.deepcopy(hub.get(name)), self.facts(member, name)):
+            if isinstance(op, Tell):
+                continue
+            try:
+                self._carry_out(member, name, op)
+            except Refused:
+                return done + fresh  # with a fresh view, a refusal is work that is never done
+            done += 1
+        return done
+
+    def _carry_out(self, member: str, name: str, op: Operation) -> None:
+        side = self.members[member] if getattr(op, "side", "hub") == "member" else self.hub
+        proof = getattr(op, "proof", None)
+        if proof is not None and not self._holds(member, name, proof):
+            raise Refused("proof")
+        self.writes += 1
+        self._change(member, side, name, op)
+        self.seen[(member, side.name)] = len(side.history) - 1  # a syncer reads its own writes
+
+    def _change(self, member: str, side: Cluster, name: str, op: Operation) -> None:
+        match op:
+            case Create():
+                side.create(op.body)
+            case Patch():
+                side.patch(name, op.patch, op.subresource)
+            case Delete():
+                self._judge_delete(side, name)
+                side.delete(name, op.uid)
+            case Bury():
+                self.tombstones.setdefault(op.origin_uid, (name, set(op.pending)))
+            case Acknowledge():
+                _, pending = self.tombstones.get(op.origin_uid, (name, set()))
+                pending.discard(member)
+                if not pending:
+                    self.tombstones.pop(op.origin_uid, None)
+
+    def _judge_delete(self, side: Cluster, name: str) -> None:
+        """No copy may be deleted while the object that it is a copy of lives on its origin."""
+        origin = origin_on(side.objects[name], side.name, side.uid)
+        assert origin.cluster != side.name, f"{name} was deleted on {side.name}, its own origin"
+        source = self.cluster(origin.cluster).objects.get(name)
+        alive = source is not None and source["metadata"]["uid"] == origin.uid
+        going = alive and source is not None and source["metadata"].get("deletionTimestamp")
+        assert not alive or going, f"{name} was deleted on {side.name} while it lives on {origin.cluster}"
+
+    def _holds(self, member: str, name: str, proof: Proof) -> bool:
+        cluster = self.members[member] if proof.side == "member" else self.hub
+        found = cluster.objects.get(name)
+        return (found["metadata"]["uid"] if found else "") == proof.uid
+
+    def settle(self, names: tuple[str, ...], limit: int = 200) -> int:
+        """Fresh views, in random order, until nobody has anything to do; the number of rounds it took."""
+        for rounds in range(limit):
+            busy = 0
+            for member, name in self.rng.sample(pairs := [(m, n) for m in self.members for n in names], len(pairs)):
+                if member not in self.away:
+                    busy += self.step(member, name, fresh=True)
+            if not busy:
+                return rounds
+        raise AssertionError(f"not settled after {limit} rounds: {[c.objects for c in self.clusters()]}")
+
+
+def new_object(name: str, value: int, labels: dict[str, str] | None = None) -> Obj:
+    return {
+        "apiVersion": "demo.tmc.io/v1",
+        "kind": "TaskQueue",
+        "metadata": {"name": name, "namespace": "default", "labels": dict(labels or {})},
+        "spec": {"value": value},
+    }
