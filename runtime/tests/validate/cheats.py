@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runtime.tests.validate import world
 from tmc.validate.observations import (
     Attempt,
     Cluster,
@@ -20,6 +19,7 @@ from tmc.validate.observations import (
     ProbeView,
     Sighting,
 )
+from validate import world
 
 
 def probe(seen: Observations, origin: str) -> Probe:
