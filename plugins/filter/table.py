@@ -25,7 +25,7 @@ options:
     type: str
     default: ""
   taskqueues:
-    description: The rows are TaskQueue objects as the API server returns them; show what a person wants to know of them.
+    description: The rows are TaskQueue objects as the API server returns them; show what a person wants to know.
     type: bool
     default: false
   cluster:

@@ -30,6 +30,7 @@ _NOISE = {
     "invocation",
     "item",
     "msg",
+    "problems",
     "skip_reason",
     "skipped_reason",
     "start",
