@@ -245,7 +245,7 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
 
 
 def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
-    """Acknowledge the deletion: this member holds no copy (any more); `instead` is the uid of what has its name here."""
+    """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name on this member."""
     mine = names.finalizer_of(facts.member)
     if mine not in finalizers_of(hub):
         return []
