@@ -17,8 +17,10 @@ PROVIDER ?= auto
 ARGS ?=
 
 # The first interpreter that really runs and is new enough; name another with `make PYTHON=... demo`.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)' 2>/dev/null && break; done)
+endif
 
 # What a person has set for other projects must not steer this one; what only changes the display may stay.
 DISPLAY_SETTINGS := ANSIBLE_VERBOSITY ANSIBLE_NOCOLOR ANSIBLE_FORCE_COLOR ANSIBLE_DISPLAY_ARGS_TO_STDOUT

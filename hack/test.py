@@ -28,7 +28,9 @@ from scratch import ROOT, molecule_environment
 
 BIN = ROOT / ".venv" / "bin"
 LOGS = ROOT / ".cache" / "gates"
-PYTHON_SOURCES = ("runtime", "plugins", "tests", "hack", "controlplane")
+# Ansible's files stay in the checkout, and no gate lints or runs a copy that the user has installed.
+HOME = {"ANSIBLE_HOME": str(ROOT / ".ansible"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+QUIET = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def run_all(results: list[Result], *, keep_going: bool) -> None:
 
 def run(gate: Gate, log: Path) -> bool:
     """Run the commands of one gate; True when all of them exit with 0 within the deadline."""
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | gate.environment()
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | QUIET | HOME | gate.environment()
     ends = time.monotonic() + gate.deadline
     with log.open("wb") as output, log.open("rb") as written:
         for command in gate.commands:
