@@ -1,0 +1,333 @@
+#!/usr/bin/python
+# Copyright: tmc.cross_cluster contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Declares a kind that the fabric carries, on one cluster."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: synced_resource
+short_description: Declare a kind that the fabric carries
+description:
+  - Makes one cluster carry a kind. Run it against the hub and against every member.
+  - On the hub it keeps the C(SyncedResource). A new processor starts a new term; the epoch grows by one, in the same conditional write.
+  - On a member it makes the first mirror of it. From then on the member's syncer mirrors what the hub says.
+  - On both it keeps the syncers' rights on the kind and the admission policies C(tmc-copies.<resource>.<group>) and, on the hub,
+    C(tmc-syncers.<resource>.<group>) and C(tmc-identity.<resource>.<group>).
+  - The CRD of the kind and those of C(manifests/fabric) must be there.
+version_added: 0.1.0
+author:
+  - The tmc.cross_cluster maintainers (@tmc-io)
+extends_documentation_fragment:
+  - tmc.cross_cluster.auth
+  - tmc.cross_cluster.attributes
+options:
+  state:
+    description:
+      - V(present) declares the kind, V(absent) removes the declaration, the rights and the policies. Objects of the kind stay.
+    type: str
+    choices: [present, absent]
+    default: present
+  cluster_name:
+    description:
+      - Name of the cluster that the module is connected to, as the fabric knows it.
+    type: str
+    required: true
+  role:
+    description:
+      - What the cluster is in the fabric.
+    type: str
+    choices: [hub, member]
+    required: true
+  group:
+    description:
+      - API group of the kind.
+    type: str
+    default: demo.tmc.io
+  version:
+    description:
+      - API version of the kind.
+    type: str
+    default: v1
+  resource:
+    description:
+      - Plural name of the kind, lower case.
+    type: str
+    default: taskqueues
+  processor:
+    description:
+      - Name of the cluster whose controller works on the kind; a member, or the hub. Required with O(state=present).
+    type: str
+  clusters:
+    description:
+      - Names of all clusters of the fabric. When given, O(processor) and O(cluster_name) must be among them.
+    type: list
+    elements: str
+  deletion_grace:
+    description:
+      - How long a deletion waits for a member that is away, such as V(5m).
+    type: str
+    default: 5m
+  status_writers:
+    description:
+      - User names that may write status on the processor. Empty means whoever RBAC lets.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: tmc.cross_cluster.member
+"""
+
+EXAMPLES = r"""
+- name: Carry TaskQueues, which west works on (on the hub)
+  tmc.cross_cluster.synced_resource:
+    kubeconfig: "{{ tmc_state_dir }}/kubeconfigs/controller-kcp.kubeconfig"
+    cluster_name: kcp
+    role: hub
+    group: demo.tmc.io
+    version: v1
+    resource: taskqueues
+    processor: west
+    clusters: "{{ groups['hub'] + groups['members'] }}"
+    status_writers: ["system:serviceaccount:default:taskqueue-controller"]
+
+- name: Carry them on a member, too
+  tmc.cross_cluster.synced_resource:
+    kubeconfig: "{{ tmc_state_dir }}/kubeconfigs/controller-east.kubeconfig"
+    cluster_name: east
+    role: member
+    processor: west
+"""
+
+RETURN = r"""
+name:
+  description: Name of the C(SyncedResource).
+  returned: success
+  type: str
+  sample: taskqueues.demo.tmc.io
+spec:
+  description: Its spec after the call, on this cluster.
+  returned: with O(state=present)
+  type: dict
+  sample: {group: demo.tmc.io, version: v1, resource: taskqueues, processor: west, epoch: 1, deletionGrace: 5m, statusWriters: []}
+epoch:
+  description: Fencing number of the processor's term.
+  returned: with O(state=present)
+  type: int
+  sample: 1
+kind:
+  description: What the CRD says about the kind.
+  returned: with O(state=present)
+  type: dict
+  contains:
+    kind:
+      description: The name in the singular, as in C(kind) of a manifest.
+      type: str
+    namespaced:
+      description: Whether objects live in namespaces.
+      type: bool
+    has_status:
+      description: Whether there is a status subresource.
+      type: bool
+  sample: {kind: TaskQueue, namespaced: true, has_status: true}
+objects:
+  description: The objects that were written or removed.
+  returned: success
+  type: list
+  elements: str
+  sample: ["create SyncedResource taskqueues.demo.tmc.io"]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission, _apply, _fabric, _names
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
+    ApiError,
+    InvalidInput,
+    NotReady,
+    TmcError,
+)
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import connect, run
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import MUTUALLY_EXCLUSIVE, auth_spec
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
+    CUSTOM_RESOURCE_DEFINITION,
+    SYNCED_RESOURCE,
+)
+
+Result = dict[str, Any]
+ATTEMPTS = 5
+
+
+class Declaration:
+    """One synced kind on one cluster."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.params = module.params
+        self.check_mode: bool = module.check_mode
+        self.hub: bool = module.params["role"] == "hub"
+        self.kind = _admission.Kind(module.params["group"], module.params["resource"])
+        self.client = connect(module)
+
+    def present(self) -> Result:
+        _apply.require_server(self.client)
+        about = self._crd()
+        changes, spec = self._synced_resource()
+        cluster = _admission.Cluster(self.params["cluster_name"], _apply.cluster_uid(self.client))
+        others = _apply.plan_present(self.client, self._objects(cluster))
+        _apply.check_rights(self.client, [*changes, *others])
+        if not self.check_mode:
+            # First the SyncedResource, which the policies look up: one without its parameter denies everything.
+            spec = self._write_synced_resource(changes, spec)
+            _apply.carry_out(self.client, others, checked=True)
+        return self._result([*changes, *others]) | {"spec": spec, "epoch": spec["epoch"], "kind": about}
+
+    def absent(self) -> Result:
+        cluster = _admission.Cluster(self.params["cluster_name"], "")
+        declaration = _fabric.synced_resource(self.kind.name, {})
+        changes = _apply.plan_absent(self.client, [*reversed(self._objects(cluster)), declaration])
+        _apply.check_rights(self.client, changes)
+        if not self.check_mode:
+            _apply.carry_out(self.client, changes, checked=True)
+        return self._result(changes)
+
+    def _objects(self, cluster: _admission.Cluster) -> list[dict[str, Any]]:
+        rights = _fabric.kind_rights(self.kind.group, self.kind.resource, hub=self.hub)
+        return [*rights, *_admission.policies(self.kind, cluster, hub=self.hub)]
+
+    def _crd(self) -> dict[str, Any]:
+        """What the CRD says; NotReady when it is missing or not Established, InvalidInput for a version it does not serve."""
+        where = f"on '{self.client.label}'"
+        crd = self.client.get(CUSTOM_RESOURCE_DEFINITION, self.kind.name)
+        if crd is None:
+            raise NotReady(f"CustomResourceDefinition {self.kind.name} is not {where}: install it before it is synced")
+        states = {c["type"]: c["status"] for c in (crd.get("status") or {}).get("conditions") or []}
+        if states.get("Established") != "True":
+            raise NotReady(
+                f"CustomResourceDefinition {self.kind.name} is not Established {where}; its conditions: {states}"
+            )
+        served = {version["name"]: version for version in crd["spec"]["versions"] if version.get("served")}
+        version = served.get(self.params["version"])
+        if version is None:
+            raise InvalidInput(
+                f"version {self.params['version']!r} of {self.kind.name} is not served {where}; served: {', '.join(served)}"
+            )
+        return {
+            "kind": crd["spec"]["names"]["kind"],
+            "namespaced": crd["spec"]["scope"] == "Namespaced",
+            "has_status": "status" in (version.get("subresources") or {}),
+        }
+
+    def _synced_resource(self) -> tuple[list[_apply.Change], dict[str, Any]]:
+        """The change of the SyncedResource, if one is due, and the spec that will hold."""
+        live = self.client.get(SYNCED_RESOURCE, self.kind.name)
+        if live and (not self.hub or _apply.contains(live["spec"], self._wanted(live))):
+            return [], live["spec"]
+        wanted = _fabric.synced_resource(self.kind.name, self._wanted(live))
+        return [_apply.Change(SYNCED_RESOURCE, live, wanted)], wanted["spec"]
+
+    def _wanted(self, live: dict[str, Any] | None) -> dict[str, Any]:
+        processor, epoch = self.params["processor"], 1
+        if live:
+            epoch = live["spec"]["epoch"] + (live["spec"]["processor"] != processor)
+        return {
+            "group": self.kind.group,
+            "version": self.params["version"],
+            "resource": self.kind.resource,
+            "processor": processor,
+            "epoch": epoch,
+            "deletionGrace": self.params["deletion_grace"],
+            "statusWriters": self.params["status_writers"],
+        }
+
+    def _write_synced_resource(self, changes: list[_apply.Change], spec: dict[str, Any]) -> dict[str, Any]:
+        """Compare and swap: whoever else moves the processor meanwhile is seen, and the epoch counted from there."""
+        for _attempt in range(ATTEMPTS):
+            if not changes:
+                return spec
+            try:
+                return self._try_write(changes[0])
+            except ApiError as error:
+                if error.status != 409:
+                    raise TmcError(f"cannot write {changes[0].title} on '{self.client.label}': {error}") from error
+            changes, spec = self._synced_resource()
+        raise TmcError(
+            f"SyncedResource {self.kind.name} on '{self.client.label}' keeps changing: {ATTEMPTS} conditional writes failed"
+        )
+
+    def _try_write(self, change: _apply.Change) -> dict[str, Any]:
+        wanted = change.after or {}
+        if change.before is None:
+            return dict(self.client.create(SYNCED_RESOURCE, wanted, strict=True)["spec"])
+        version = {
+            "resourceVersion": change.before["metadata"]["resourceVersion"],
+            "labels": wanted["metadata"]["labels"],
+        }
+        patch = {"metadata": version, "spec": wanted["spec"]}
+        return dict(self.client.patch(SYNCED_RESOURCE, self.kind.name, patch, strict=True)["spec"])
+
+    def _result(self, changes: list[_apply.Change]) -> Result:
+        return {
+            "name": self.kind.name,
+            "changed": bool(changes),
+            "objects": [f"{change.verb} {change.title}" for change in changes],
+            "diff": _apply.diff_of(changes),
+        }
+
+
+def check(params: dict[str, Any]) -> None:
+    """Everything that can be said to be wrong before any cluster is asked."""
+    for problem in _problems(params):
+        raise InvalidInput(problem)
+
+
+def _problems(params: dict[str, Any]) -> Any:
+    names, processor = params["clusters"], params["processor"]
+    if problem := _names.cluster_name_problem(params["cluster_name"], "cluster_name"):
+        yield problem
+    if processor and (problem := _names.cluster_name_problem(processor, "processor")):
+        yield problem
+    for option, value in (("processor", processor), ("cluster_name", params["cluster_name"])):
+        if names and value and value not in names:
+            yield f"{option} {value!r} is not one of: {', '.join(names)}"
+    if not _names.is_duration(params["deletion_grace"]):
+        yield f"deletion_grace {params['deletion_grace']!r} is no duration: write it as 30s, 5m or 1h30m"
+    if "." not in params["group"]:
+        yield f"group {params['group']!r} is no API group of a CRD: it looks like demo.tmc.io"
+    if not _names.is_dns_label(params["resource"]):
+        yield f"resource {params['resource']!r} is invalid: use the plural, lower-case name, like taskqueues"
+
+
+def body(module: AnsibleModule) -> Result:
+    check(module.params)
+    declaration = Declaration(module)
+    return declaration.present() if module.params["state"] == "present" else declaration.absent()
+
+
+def main() -> None:
+    spec = auth_spec() | {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "cluster_name": {"type": "str", "required": True},
+        "role": {"type": "str", "choices": ["hub", "member"], "required": True},
+        "group": {"type": "str", "default": "demo.tmc.io"},
+        "version": {"type": "str", "default": "v1"},
+        "resource": {"type": "str", "default": "taskqueues"},
+        "processor": {"type": "str"},
+        "clusters": {"type": "list", "elements": "str"},
+        "deletion_grace": {"type": "str", "default": "5m"},
+        "status_writers": {"type": "list", "elements": "str", "default": []},
+    }
+    module = AnsibleModule(
+        argument_spec=spec,
+        mutually_exclusive=MUTUALLY_EXCLUSIVE,
+        required_if=[("state", "present", ["processor"])],
+        supports_check_mode=True,
+    )
+    run(module, body)
+
+
+if __name__ == "__main__":
+    main()
