@@ -62,7 +62,8 @@ def test_a_conflict_names_the_winner_once() -> None:
     world = rivals()
     own = world.members["east"].objects["a"]
     told = [op for op in plan(own, world.hub.objects["a"], world.facts("east", "a")) if isinstance(op, Tell)]
-    assert [t.reason for t in told] == [names.NAME_CONFLICT] and "cluster west" in told[0].message
+    assert [t.reason for t in told] == [names.NAME_CONFLICT]
+    assert "cluster west" in told[0].message
     world.settle(("a",))
     assert plan(world.members["east"].objects["a"], world.hub.objects["a"], world.facts("east", "a")) == []
 
@@ -95,11 +96,23 @@ def test_a_member_that_is_away_holds_a_deletion_only_for_the_grace() -> None:
     assert "a" in world.members["east"].objects
     world.grace_over = True
     world.settle(("a",))
-    assert "a" not in world.members["east"].objects and "a" in world.members["west"].objects
+    assert "a" not in world.members["east"].objects
+    assert "a" in world.members["west"].objects
     assert [pending for _, pending in world.tombstones.values()] == [{"west"}]
     world.away, world.grace_over = set(), False
     world.settle(("a",))
-    assert "a" not in world.members["west"].objects and not world.tombstones
+    assert "a" not in world.members["west"].objects
+    assert not world.tombstones
+
+
+def test_a_member_that_left_the_fabric_is_not_waited_for() -> None:
+    world = world_with()
+    del world.members["west"]
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    assert "a" not in world.hub.objects
+    assert "a" not in world.members["east"].objects
+    assert not world.tombstones
 
 
 def test_a_name_that_is_used_again_is_a_new_object() -> None:
@@ -148,7 +161,8 @@ def test_foreign_metadata_stays_on_its_copy_and_does_not_travel() -> None:
     world.members["east"].write("a", lambda o: o["metadata"]["labels"].update(team="x"))
     world.settle(("a",))
     west, hub = world.members["west"].objects["a"]["metadata"], world.hub.objects["a"]["metadata"]
-    assert west["labels"]["operator"] == "was-here" and west["annotations"]["operator/note"] == "1"
+    assert west["labels"]["operator"] == "was-here"
+    assert west["annotations"]["operator/note"] == "1"
     assert west["labels"]["team"] == "x"
     assert "operator" not in hub["labels"]
     world.members["east"].write("a", lambda o: o["metadata"]["labels"].pop("team"))
@@ -167,7 +181,8 @@ def test_the_processor_that_lost_its_copy_gets_the_status_back_before_it_works()
     assert operations[0].body["metadata"]["annotations"][names.STATUS_PENDING] == "true"
     world.settle(("a",))
     restored = world.members["west"].objects["a"]
-    assert restored["status"] == {"done": 3} and names.STATUS_PENDING not in restored["metadata"]["annotations"]
+    assert restored["status"] == {"done": 3}
+    assert names.STATUS_PENDING not in restored["metadata"]["annotations"]
 
 
 def _object(generation: int, origin_generation: int | None, observed: int | None = None) -> dict:

@@ -46,6 +46,7 @@ class KindSyncer:
         stores = {side: reflector.store for side, reflector in self._reflectors.items()}
         self._stores = stores
         self._executor = Executor(ends, kind, resources, stores)
+        self._basis: object = None
         self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
 
     async def run(self) -> None:
@@ -56,19 +57,26 @@ class KindSyncer:
             for reflector in self._reflectors.values():
                 await reflector.wait_synced()
             log.info("in sync with both clusters", extra={"kind": self._kind.name})
-            self.look_at_all()
+            self._look_at_all()
+            self._look_at_buried()
             await self._queue.run(self._reconcile, workers=WORKERS)
 
     def fabric_changed(self, kind: SyncedKind) -> None:
-        """Members, processor, epoch, grace or tombstones changed."""
+        """Something about the fabric changed; if every object's plan may depend on it, look at every object."""
         self._kind = kind
-        self.look_at_all()
+        basis = (kind, self._fabric.members, self._fabric.quarantined)
+        if basis != self._basis:
+            self._basis = basis
+            self._look_at_all()
+        self._look_at_buried()
 
-    def look_at_all(self) -> None:
+    def _look_at_all(self) -> None:
         for store in self._stores.values():
             keys = store.keys()
             for key in keys:
                 self._queue.add(key)
+
+    def _look_at_buried(self) -> None:
         for tombstone in self._fabric.tombstones.values():
             name, key = buried_key(tombstone)
             if name == self._kind.name:

@@ -25,7 +25,7 @@ Who is who, for the object of one name:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tmc.sync import names
@@ -69,8 +69,6 @@ class Facts:
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
     """The next operations for the object of one name, to be carried out in order; empty: all is as it should be."""
-    if facts.quarantined:
-        facts = replace(facts, grace_over=False)
     operations: list[Operation]
     if member is not None and _copied_from(member, facts) is None:
         operations = _own(member, hub, facts)
@@ -175,15 +173,19 @@ def _withdraw(own: Object, hub: Object, facts: Facts) -> list[Operation]:
 def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool) -> list[Operation]:
     """Members that are away are told by a tombstone, so that the name becomes free in bounded time.
 
-    A hub copy that was deleted while its origin object lives is stripped without one: it will be made anew.
+    Members that have left the fabric are not waited for. A hub copy that was deleted while its origin object lives is
+    stripped without a tombstone: it will be made anew.
     """
-    held = [f for f in finalizers_of(hub) if f.startswith(names.PREFIX)]
-    if not facts.grace_over or not held:
+    waited_for = [f for f in finalizers_of(hub) if f.removeprefix(names.PREFIX) in facts.members]
+    others = [f for f in finalizers_of(hub) if not f.startswith(names.PREFIX)]
+    left = others if facts.grace_over else [*others, *waited_for]
+    if facts.quarantined or len(left) == len(finalizers_of(hub)):
         return []
-    pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in held))
-    left = [f for f in finalizers_of(hub) if f not in held]
-    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "deletionGrace is over", last=not left)
-    return [Bury(_hub_origin(hub, facts).uid, pending), strip] if bury else [strip]
+    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "not waited for", last=not left)
+    if not (bury and facts.grace_over and waited_for):
+        return [strip]
+    pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in waited_for))
+    return [Bury(_hub_origin(hub, facts).uid, pending), strip]
 
 
 def _push(own: Object, hub: Object, facts: Facts) -> list[Operation]:
@@ -245,7 +247,7 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
 
 
 def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
-    """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name on this member."""
+    """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name here."""
     mine = names.finalizer_of(facts.member)
     if mine not in finalizers_of(hub):
         return []
