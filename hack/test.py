@@ -10,6 +10,7 @@ as they go, the others only when they fail. The exit code is 0 when every gate t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -175,16 +176,19 @@ def show(written: BinaryIO | None) -> None:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process that still runs to end, with everything it started, then insist. One that has ended is left alone:
-    what it means to leave running (a supervisor) is its own business."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
+    """End a process that still runs, first by asking, with everything of its group. One that has ended is left alone:
+    what it means to leave running (a supervisor) has left the group."""
+    if process.poll() is not None:
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
         os.killpg(process.pid, number)
         try:
             process.wait(timeout=20)
+            break
         except subprocess.TimeoutExpired:
             continue
+    with contextlib.suppress(ProcessLookupError):  # nobody is left in the group
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def summarise(results: list[Result]) -> None:
