@@ -6,11 +6,11 @@ Nothing is retried here, but for one fresh token after a 401: callers are level-
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import aiohttp
 import orjson
@@ -82,7 +82,11 @@ class ApiClient:
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """One object as the API server has it now. Raises NotFound, ApiError, Unreachable."""
-        return await self._send("GET", resource.path(namespace, name), resource.name)
+        path = resource.path(namespace, name)
+        try:
+            return checked(await self._send("GET", path, resource.name))
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unreachable(f"GET {path}: the answer is not a Kubernetes object", ambiguous=False) from error
 
     async def list(
         self,
@@ -112,16 +116,28 @@ class ApiClient:
         params = dict(params)
         while True:
             page = await self._send("GET", path, counted, params=params, accept=accept, verb="LIST")
-            items += page.get("items") or []
-            token = page["metadata"].get("continue")
+            try:
+                items += [checked(item) for item in page.get("items") or []]
+                token, version = page["metadata"].get("continue"), int(page["metadata"]["resourceVersion"])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise Unreachable(f"GET {path}: the answer is not a Kubernetes list", ambiguous=False) from error
             if not token:
-                return ListResult(items, int(page["metadata"]["resourceVersion"]))
+                return ListResult(items, version)
             params["continue"] = token
 
     async def watch(
-        self, resource: Resource, resource_version: int, namespace: str = "", *, timeout_seconds: int, inactivity: float
-    ) -> AsyncIterator[WatchEvent]:
+        self,
+        resource: Resource,
+        resource_version: int,
+        namespace: str = "",
+        *,
+        timeout_seconds: int,
+        inactivity: float,
+        on_open: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[WatchEvent]:
         """Events after ``resource_version``, with bookmarks, until the server ends the stream.
+
+        ``on_open`` is called when the server has accepted the watch.
 
         ``inactivity``: seconds of silence after which the stream counts as dead (Unreachable). Raises Gone when the
         version is too old, at the start or in the stream; ApiError, Unreachable. Close it (``aclosing``) when done.
@@ -135,10 +151,9 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=inactivity)
         path = resource.path(namespace)
         async with self._open("GET", path, resource.name, params=params, verb="WATCH", timeout=timeout) as response:
+            on_open()
             async for line in json_lines(response.content.iter_any()):
-                if line.get("type") == "ERROR":
-                    raise error_from_status(line.get("object") or {})
-                yield WatchEvent(line["type"], line["object"])
+                yield _event(line)
 
     async def create(self, resource: Resource, obj: Object, *, field_manager: str) -> Object:
         """Create ``obj`` in the namespace that it names. Raises AlreadyExists, Invalid, Forbidden, ..."""
@@ -218,10 +233,13 @@ class ApiClient:
         ) as response:
             raw = await response.read()
             try:
-                return cast(Object, orjson.loads(raw)) if raw else {}
-            except orjson.JSONDecodeError as error:
-                text = f"{method} {path}: '{self.connection.server}' answered {response.status} with something not JSON"
-                raise Unreachable(f"{text}; is it a Kubernetes API server?", ambiguous=True) from error
+                answer = orjson.loads(raw) if raw else {}
+            except orjson.JSONDecodeError:
+                answer = None
+            if not isinstance(answer, dict):
+                text = f"{method} {path}: '{self.connection.server}' answered {response.status} with no JSON object"
+                raise Unreachable(f"{text}; is it a Kubernetes API server?", ambiguous=True)
+            return answer
 
     @asynccontextmanager
     async def _open(
@@ -273,6 +291,31 @@ class ApiClient:
     def _authorization(self) -> dict[str, str]:
         token = self._token.current()
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def checked(obj: Object) -> Object:
+    """``obj``, when it has what every object of a cluster has. Raises KeyError, TypeError, ValueError."""
+    metadata = obj["metadata"]
+    str(metadata["name"]), str(metadata["uid"]), int(metadata["resourceVersion"])
+    return obj
+
+
+def _event(line: Object) -> WatchEvent:
+    """An event from a line of a watch. Raises the ApiError of an ERROR; Unreachable for what makes no sense."""
+    kind: Any = line.get("type")
+    obj: Any = line.get("object")
+    try:
+        if kind == "ERROR" and isinstance(obj, dict):
+            raise error_from_status(obj)
+        if kind == "BOOKMARK":
+            int(obj["metadata"]["resourceVersion"])
+        elif kind in ("ADDED", "MODIFIED", "DELETED"):
+            checked(obj)
+        else:
+            raise ValueError(f"type {kind!r}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreachable(f"a watch line is not an event: {error!r}", ambiguous=False) from error
+    return WatchEvent(kind, obj)
 
 
 async def _mark_sent(

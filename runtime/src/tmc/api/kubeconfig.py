@@ -72,15 +72,15 @@ class _Kubeconfig:
         return error
 
     def _read(self) -> dict[str, Any]:
-        if self.path.is_dir():
-            raise self._fail("is a directory; give the path of a file")
         try:
             document = yaml.safe_load(self.path.read_bytes())
         except FileNotFoundError as error:
             raise self._fail("does not exist", error) from error
+        except IsADirectoryError as error:
+            raise self._fail("is a directory; give the path of a file", error) from error
         except OSError as error:
             raise self._fail(f"cannot be read: {error.strerror}", error) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise self._fail(f"not a kubeconfig: {_where(error)}", error) from error
         if document is None:
             raise self._fail("is empty; the top level must be a mapping with clusters, users and contexts")
@@ -166,14 +166,16 @@ class _Kubeconfig:
         key = self._pem(f"user '{name}'", user, "client-key", "PRIVATE KEY")
         if (certificate is None) != (key is None):
             raise self._fail(f"user '{name}' needs both client-certificate and client-key, or neither")
-        token, token_file = user.get("token"), user.get("tokenFile")
+        token, token_file = str(user.get("token") or "").strip(), user.get("tokenFile")
+        if not token.isprintable() or not token.isascii():
+            raise self._fail(f"token of user '{name}' has characters that no token has")
         if not (certificate or token or token_file):
             raise self._fail(f"user '{name}' has no credential; give a token, a tokenFile or a client certificate")
         return {
             "client_certificate": certificate,
             "client_key": key,
             # kubectl: a tokenFile takes precedence over a token.
-            "token": None if token_file else token,
+            "token": None if token_file else token or None,
             "token_file": self._beside(str(token_file)) if token_file else None,
         }
 

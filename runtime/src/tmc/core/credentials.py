@@ -40,8 +40,7 @@ async def keep_token_fresh(
     backoff = Backoff(1.0, 60.0, least=1.0)
     due = _half_life(path.read_text(encoding="ascii").strip()) if path.exists() else 0.0
     while True:
-        while (left := due - time.time()) > 0:
-            await asyncio.sleep(min(left, LONGEST_SLEEP))
+        await _sleep_until(due)
         try:
             token = await _request_token(client, namespace, service_account, lifetime)
             write_private(path, token.encode("ascii") + b"\n")
@@ -52,6 +51,12 @@ async def keep_token_fresh(
         backoff.reset()
         due = time.time() + _life(token, lifetime) / 2
         log.info("token of %s/%s renewed", namespace, service_account)
+
+
+async def _sleep_until(due: float) -> None:
+    """Wait for a wall-clock second, which no event announces."""
+    while (left := due - time.time()) > 0:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, LONGEST_SLEEP))
 
 
 async def _request_token(client: ApiClient, namespace: str, service_account: str, lifetime: float) -> str:

@@ -15,6 +15,7 @@ from tmc.api.resource import EVENTS
 log = logging.getLogger(__name__)
 
 REPEAT_SECONDS = 600.0
+MOST_REMEMBERED = 5000
 MAX_MESSAGE = 1024  # the API server's limit
 
 
@@ -44,9 +45,10 @@ class EventRecorder:
 
     def _is_news(self, said: tuple[str, str, str]) -> bool:
         now = time.monotonic()
-        self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS}
-        if said in self._said:
+        if now - self._said.get(said, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
+        if len(self._said) >= MOST_REMEMBERED:
+            self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS}
         self._said[said] = now
         return True
 

@@ -50,6 +50,7 @@ class LeaderElector:
         self._field_manager = field_manager
         self._lease: dict[str, Any] | None = None  # as last seen
         self._seen_at = 0.0
+        self._stale = False  # a write got lost: what was last seen may not be how it is
         self._held_until = 0.0
 
     @property
@@ -72,7 +73,7 @@ class LeaderElector:
             await asyncio.sleep(self.renew)
 
     async def _acquire(self) -> None:
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - the API server's state is polled, as the algorithm says
             await asyncio.sleep(self.renew * random.uniform(0.8, 1.2))
 
     async def _term(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -98,7 +99,8 @@ class LeaderElector:
                 break
             if not await self._try() and self._holder() not in ("", self.identity):
                 break
-        log.warning("%s lost %s/%s to '%s'", self.identity, self._namespace, self._name, self._holder())
+        why = f"held by {self._holder()}" if self._holder() not in ("", self.identity) else "not renewed in time"
+        log.warning("%s lost %s/%s: %s", self.identity, self._namespace, self._name, why)
         self._held_until = 0.0
 
     async def _try(self) -> bool:
@@ -109,20 +111,15 @@ class LeaderElector:
                 held = await self._acquire_or_renew()
         except (ApiError, Unreachable, TimeoutError) as error:
             log.warning("lease %s/%s: %s", self._namespace, self._name, error or "timed out")
-            # Whatever happened to the request, look at the Lease anew before the next one.
-            self._forget_version()
+            self._stale = True
             return False
         if held:
             self._held_until = started + self.duration
         return held
 
-    def _forget_version(self) -> None:
-        if self._lease is not None and self._holder() == self.identity:
-            self._lease = None
-
     async def _acquire_or_renew(self) -> bool:
         lease = self._lease
-        if lease is None or self._holder() != self.identity:
+        if lease is None or self._stale or self._holder() != self.identity:
             lease = await self._read()
             if lease is None:
                 return await self._create()
@@ -130,8 +127,7 @@ class LeaderElector:
                 return False
         try:
             self._see(await self._write(lease, self._spec(lease)))
-        except Conflict:
-            self._lease = None  # somebody was faster: look before the next try
+        except Conflict:  # somebody was faster: who?
             await self._read()
             return False
         return True
@@ -146,6 +142,7 @@ class LeaderElector:
         return lease
 
     def _see(self, lease: dict[str, Any]) -> None:
+        self._stale = False
         if self._lease is None or _record(lease) != _record(self._lease):
             self._seen_at = time.monotonic()
         self._lease = lease
@@ -189,13 +186,13 @@ class LeaderElector:
 
     async def _release(self) -> None:
         """Let a successor start at once. Best effort: without it the term runs out."""
-        lease, self._held_until = self._lease, 0.0
-        if lease is None or self._holder() != self.identity:
-            return
-        self._lease = None
+        self._held_until = 0.0
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._write(lease, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()})
+                lease = await self._read() if self._stale else self._lease
+                if lease is not None and self._holder() == self.identity:
+                    spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+                    self._see(await self._write(lease, spec))
         except (ApiError, Unreachable, TimeoutError) as error:
             log.info("lease %s/%s was not released: %s", self._namespace, self._name, error or "timed out")
 

@@ -54,7 +54,7 @@ class Reflector:
     """See the module. ``on_change`` is called with the key of whatever may have changed: look at the store, not at why.
 
     ``resource_version`` is the high-water mark: what the API server has shown at most; it never goes back.
-    ``last_contact``: ``time.monotonic()`` of the last sign of life.
+    ``last_contact``: ``time.monotonic()`` of the last sign of life. ``fault``: why the kind cannot be followed now.
     """
 
     def __init__(
@@ -81,8 +81,9 @@ class Reflector:
         self._synced = asyncio.Event()
         self._position = 0  # the store is complete up to here: where the next watch starts
         self._stream_scope: asyncio.Timeout | None = None
+        self._proves_healthy: asyncio.TimerHandle | None = None
         self._backoff = Backoff(BACKOFF_BASE, BACKOFF_CAP)
-        self._last_fault = ""
+        self.fault = ""
 
     async def wait_synced(self) -> None:
         """Return when the first consistent list is in the store."""
@@ -105,22 +106,22 @@ class Reflector:
                     expired = False
                 await self._stream()
                 continue
-            except (ApiError, Unreachable, StaleList) as fault:
-                expired = expired or isinstance(fault, Gone)
-                first_expiry = isinstance(fault, Gone) and not self._backoff.failures
-                delay = self._failed(fault)
+            except (ApiError, Unreachable, StaleList) as error:
+                expired = expired or isinstance(error, Gone)
+                first_expiry = isinstance(error, Gone) and not self._backoff.failures
+                delay = self._failed(error)
             await asyncio.sleep(0 if first_expiry else delay)
 
-    def _failed(self, fault: Exception) -> float:
+    def _failed(self, error: Exception) -> float:
         """Count and log a fault; the seconds to wait before the next try."""
         self.stats.failures += 1
-        text = f"{type(fault).__name__}: {fault}"
+        text = f"{type(error).__name__}: {error}"
         log.log(
-            logging.DEBUG if text == self._last_fault else logging.WARNING,
+            logging.DEBUG if text == self.fault else logging.WARNING,
             "cannot follow %s on %s: %s", self.resource.name, self._client.connection.name, text,
         )  # fmt: skip
-        self._last_fault = text
-        retry_after = fault.retry_after if isinstance(fault, ApiError) else None
+        self.fault = text
+        retry_after = error.retry_after if isinstance(error, ApiError) else None
         return max(self._backoff.next(), retry_after or 0.0)
 
     def _contact(self) -> None:
@@ -128,9 +129,9 @@ class Reflector:
 
     def _healthy(self) -> None:
         self._backoff.reset()
-        if self._last_fault:
+        if self.fault:
             log.info("following %s on %s again", self.resource.name, self._client.connection.name)
-            self._last_fault = ""
+            self.fault = ""
 
     async def _list(self, *, metadata_only: bool) -> ListResult:
         """A list that is not older than anything seen before it was asked for. Raises StaleList."""
@@ -171,9 +172,10 @@ class Reflector:
             self._namespace,
             timeout_seconds=random.randint(*WATCH_SECONDS),
             inactivity=self._inactivity,
+            on_open=self._opened,
         )
         try:
-            async with asyncio.timeout(None) as scope, aclosing(stream):  # type: ignore[type-var]
+            async with asyncio.timeout(None) as scope, aclosing(stream):
                 self._stream_scope = scope
                 async for event in stream:
                     events += 1
@@ -183,9 +185,16 @@ class Reflector:
             return
         finally:
             self._stream_scope = None
+            if self._proves_healthy is not None:
+                self._proves_healthy.cancel()
         if not events and time.monotonic() - started < HEALTHY_SECONDS:
             raise Unreachable("the watch ended at once", ambiguous=False)
         self._healthy()
+
+    def _opened(self) -> None:
+        """The server took the watch; if the stream then lives for a moment, silent or not, it works."""
+        self._contact()
+        self._proves_healthy = asyncio.get_running_loop().call_later(HEALTHY_SECONDS, self._healthy)
 
     def _take_event(self, event: WatchEvent) -> None:
         self._contact()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
@@ -20,7 +20,7 @@ def parse_duration(text: str, *, name: str, minimum: float, maximum: float) -> f
     """Seconds of a Go-style duration: ``10s``, ``1m30s``, ``200ms``. Raises SettingsError; limits are in seconds."""
     allowed = f"{format_duration(minimum)} to {format_duration(maximum)}"
     if text != "0" and not _WHOLE.fullmatch(text):
-        if re.fullmatch(r"\d+(\.\d+)?", text):
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             raise SettingsError(f"{name}='{text}' needs a unit, for example {text}s; allowed: {allowed}")
         raise SettingsError(f"{name}='{text}' is not a duration such as 10s, 1m30s or 200ms; allowed: {allowed}")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
