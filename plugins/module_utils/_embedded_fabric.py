@@ -1,0 +1,207 @@
+# Copyright: tmc.cross_cluster contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Control planes present or absent: what the module C(embedded_planes) does.
+
+This file is private to tmc.cross_cluster and may change at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import OWNER, State, ensure, read
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_pki import (
+    ADMIN,
+    CONTROLLER_MANAGER,
+    ensure_pki,
+    kubeconfig,
+)
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import PLANE_FILE
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_programs import (
+    AUTHENTICATION,
+    plane_program_names,
+    plane_programs,
+)
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_supervisor import Supervisor
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import Cluster, EmbeddedError
+
+REMOVING = ".removing-"  # no cluster's name begins with a dot
+
+
+class Fabric:
+    """The control planes of one state directory."""
+
+    def __init__(self, state: State, binaries: str) -> None:
+        self.state = state
+        self.binaries = binaries
+        self.supervisor = Supervisor(state)
+
+    # -- what is there ----------------------------------------------------------------------------------------
+
+    def planes(self) -> list[str]:
+        """Names of the clusters that have a directory here."""
+        if not self.state.planes.is_dir():
+            return []
+        return sorted(p.name for p in self.state.planes.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def summary(self, names: list[str]) -> dict[str, object]:
+        """What is known of these clusters, for a diff."""
+        known: dict[str, object] = {}
+        for name in names:
+            text = read(self.state.plane(name) / PLANE_FILE)
+            known[name] = {"port": json.loads(text)["port"]} if text else "absent"
+        return known
+
+    # -- present ----------------------------------------------------------------------------------------------
+
+    def would_change(self, cluster: Cluster) -> bool:
+        """Whether C(present) would write or restart something of this cluster. Writes nothing."""
+        folder = self.state.plane(cluster.name)
+        if read(folder / PLANE_FILE) != _plane_text(cluster):
+            return True
+        try:
+            wanted = kubeconfig(folder / "pki", f"controller-{cluster.name}", _url(cluster), ADMIN)
+        except FileNotFoundError:
+            return True
+        if read(self.state.kubeconfig(cluster.name)) != wanted:
+            return True
+        programs = plane_programs(cluster, str(folder), self.binaries)
+        return any(self.supervisor.differs(program) for program in programs)
+
+    def present(self, clusters: list[Cluster]) -> set[str]:
+        """Write everything and run it; names of the clusters that changed. The state directory must be locked."""
+        changed = {cluster.name for cluster in clusters if self._write(cluster)}
+        if self.supervisor.ensure_running():
+            changed |= {cluster.name for cluster in clusters}
+        owners = {name: cluster.name for cluster in clusters for name in plane_program_names(cluster.name)}
+        return changed | {owners[name] for name in self.supervisor.converge(owners)}
+
+    def _write(self, cluster: Cluster) -> bool:
+        folder = self.state.plane(cluster.name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # First the marker: from here on the directory is known to be ours, however far this run gets.
+        changed = ensure(folder / PLANE_FILE, _plane_text(cluster))
+        (folder / "pki").mkdir(mode=0o700, exist_ok=True)
+        changed |= ensure_pki(folder / "pki", cluster.name)
+        changed |= ensure(folder / "authentication.yaml", AUTHENTICATION)
+        context = f"controller-{cluster.name}"
+        changed |= ensure(
+            folder / "controller-manager.kubeconfig",
+            kubeconfig(folder / "pki", context, _url(cluster), CONTROLLER_MANAGER),
+        )
+        for program in plane_programs(cluster, str(folder), self.binaries):
+            changed |= self.supervisor.write(program)
+        text = kubeconfig(folder / "pki", context, _url(cluster), ADMIN)
+        return ensure(self.state.kubeconfig(cluster.name), text) or changed
+
+    # -- absent -----------------------------------------------------------------------------------------------
+
+    def refuse_foreign(self, names: list[str]) -> None:
+        """Raise EmbeddedError for a directory that we did not make, before anything is removed."""
+        if not self.state.owned():
+            raise EmbeddedError(
+                f"refused: state directory '{self.state.root}' has no ownership marker; nothing removed"
+            )
+        for name in names:
+            folder = self.state.plane(name)
+            if folder.is_dir() and any(folder.iterdir()) and not (folder / PLANE_FILE).exists():
+                raise EmbeddedError(f"refused: cluster '{name}' has no ownership marker ({folder}); nothing removed")
+
+    def doomed(self, names: list[str], keep_logs: bool) -> list[Path]:
+        """What C(absent) would remove, in its order."""
+        found = [path for name in names for path in self._belongings(name, keep_logs)]
+        if set(self.planes()) <= set(names):
+            found += list(self._shared(keep_logs))
+        return [path for path in found if path.exists() or path.is_symlink()]
+
+    def absent(self, names: list[str], keep_logs: bool) -> None:
+        """Stop and remove these clusters, and supervisord when no cluster is left. Must be locked."""
+        last = set(self.planes()) <= set(names)
+        programs = [program for name in names for program in plane_program_names(name)]
+        if last:
+            self._stop_everything()
+        elif self.supervisor.pid() is not None:
+            self._stop_planes(programs)
+            for program in programs:
+                self.supervisor.forget(program)
+            self.supervisor.converge(programs)
+        doomed = self.doomed(names, keep_logs)
+        for path in doomed:
+            _remove(path)
+        for folder in (self.state.planes, self.state.kubeconfigs, self.state.credentials):
+            _remove_empty(folder)
+        if last:
+            _remove_empty(self.state.root)
+
+    def _stop_planes(self, programs: list[str]) -> None:
+        # An API server whose etcd is gone takes a minute to stop.
+        self.supervisor.stop([name for name in programs if not name.endswith("-etcd")])
+        self.supervisor.stop([name for name in programs if name.endswith("-etcd")])
+
+    def _stop_everything(self) -> None:
+        names = list(self.supervisor.processes())
+        planes = [name for name in names if name.startswith("plane-")]
+        self.supervisor.stop([name for name in names if name not in planes])
+        self._stop_planes(planes)
+        self.supervisor.shut_down()
+
+    def _belongings(self, name: str, keep_logs: bool) -> Iterator[Path]:
+        """Files of one cluster. The directory with its marker comes last: an interrupted removal can be resumed."""
+        if not (self.state.plane(name) / PLANE_FILE).exists():
+            if self.state.plane(name).is_dir():
+                yield self.state.plane(name)  # empty: made by a run that was killed there
+            return
+        yield self.state.kubeconfig(name)
+        yield self.state.credentials / name
+        for program in plane_program_names(name):
+            yield self.supervisor.conf(program)
+            yield self.supervisor.definition(program)
+            if not keep_logs and self.state.logs.is_dir():
+                yield from sorted(self.state.logs.glob(f"{program}.log*"))
+        yield self.state.plane(name)
+
+    def _shared(self, keep_logs: bool) -> Iterator[Path]:
+        """What is left when the last cluster has gone. The marker of the state directory comes last."""
+        if self.state.planes.is_dir():
+            yield from sorted(self.state.planes.glob(f"{REMOVING}*"))
+        yield self.state.supervisor
+        yield self.state.credentials
+        if not keep_logs:
+            yield self.state.logs
+            yield self.state.report
+            yield self.state.marker
+        elif not self.state.logs.exists() and not self.state.report.exists():
+            yield self.state.marker
+
+
+def _url(cluster: Cluster) -> str:
+    return f"https://127.0.0.1:{cluster.port}"
+
+
+def _plane_text(cluster: Cluster) -> str:
+    document = {"cluster": cluster.name, "owner": OWNER, "port": cluster.port}
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a tree. A tree is renamed first, so that what is half removed is never taken for whole."""
+    if path.is_dir() and not path.is_symlink():
+        doomed = path
+        if not path.name.startswith(REMOVING):
+            doomed = path.with_name(REMOVING + path.name)
+            if doomed.exists():
+                shutil.rmtree(doomed)
+            path.rename(doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a directory when nothing is in it; somebody else's files keep it."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
