@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from types import ModuleType
+from typing import NoReturn
 
 from tmc.api.kubeconfig import KubeconfigError
 from tmc.controller import command as controller
@@ -21,16 +24,32 @@ COMMANDS: tuple[ModuleType, ...] = (syncer, controller, validate)
 EXIT_USAGE = 2
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tmc", description="One transparent fabric of N Kubernetes clusters.")
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage, the message and a suggestion; exit with 2."""
+        wrong = re.search(r"(?:unrecognized arguments:|invalid choice:) '?([^\s'=]+)", message)
+        close = difflib.get_close_matches(wrong.group(1), list(self._words()), n=1) if wrong else []
+        super().error(f"{message}; did you mean {close[0]}?" if close else message)
+
+    def _words(self) -> Iterator[str]:
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action.choices, dict):
+                for name, sub in action.choices.items():
+                    yield name
+                    yield from sub._words()
+            elif action.choices:
+                yield from map(str, action.choices)
+
+
+def build_parser() -> Parser:
+    parser = Parser(prog="tmc", description="One transparent fabric of N Kubernetes clusters.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=version("tmc"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in COMMANDS:
-        sub = (
-            commands.add_parser(module.NAME, help=module.HELP, description=module.HELP, suggest_on_error=True)
-            if (sys.version_info >= (3, 14))
-            else commands.add_parser(module.NAME, help=module.HELP, description=module.HELP)
-        )
+        sub = commands.add_parser(module.NAME, help=module.HELP, description=module.HELP, allow_abbrev=False)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser
@@ -48,13 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _until_signalled(args: argparse.Namespace) -> int:
     """Run the command; SIGTERM and SIGINT cancel it, so that leases are released and probes removed."""
-    task = asyncio.ensure_future(args.run(args))
-    received: list[int] = []
-    loop = asyncio.get_running_loop()
+    task: asyncio.Future[int] = asyncio.ensure_future(args.run(args))
+    received: set[signal.Signals] = set()
+
+    def stop(number: signal.Signals) -> None:
+        received.add(number)
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda n=number: (received.append(n), task.cancel()))
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     try:
-        return int(await task)
+        return await task
     except asyncio.CancelledError:
         return 128 + signal.SIGINT if signal.SIGINT in received else 0
 
