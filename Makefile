@@ -16,6 +16,9 @@ PROVIDER ?= auto
 # Arguments passed on: `make demo ARGS=-v`, `make test ARGS="--only unit --keep-going"`.
 ARGS ?=
 
+# Where control-plane binaries are kept between runs and between checkouts.
+CACHE := $(or $(TMC_CACHE_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tmc-cross-cluster)
+
 # The first interpreter that really runs and is new enough; name another with `make PYTHON=... demo`.
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -64,7 +67,7 @@ validate: setup-demo ## Prove that a fabric that is up really works (writes repo
 
 .PHONY: binaries
 binaries: setup-demo ## Fetch or build the control-plane binaries into the cache
-	@cd $(ROOT) && $(BIN)/python controlplane/binaries.py $(ARGS)
+	@cd $(ROOT) && $(BIN)/python controlplane/binaries.py --cache "$(CACHE)" $(ARGS)
 
 .PHONY: setup-demo setup-test
 setup-demo setup-test: setup-%: python

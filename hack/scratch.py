@@ -13,9 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 CLUSTERS = ("KCP", "EAST", "WEST")
 
 
+def cache_dir() -> Path:
+    """Where control-plane binaries are kept between runs and between checkouts."""
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TMC_CACHE_DIR") or user_cache / "tmc-cross-cluster")
+
+
 def free_ports(count: int) -> list[int]:
     """`count` different ports of 127.0.0.1 that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _port in range(count)]
     try:
         for each in sockets:
             each.bind(("127.0.0.1", 0))

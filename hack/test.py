@@ -25,7 +25,7 @@ from typing import BinaryIO, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from scratch import ROOT, molecule_environment
+from scratch import ROOT, cache_dir, molecule_environment
 
 BIN = ROOT / ".venv" / "bin"
 LOGS = ROOT / ".cache" / "gates"
@@ -60,6 +60,7 @@ def pytest(*arguments: str) -> tuple[str, ...]:
     return ("pytest", "--timeout=600", *arguments)
 
 
+BINARIES = ("python", "controlplane/binaries.py", "--cache", str(cache_dir()))
 MYPY_TOOLS = (
     "mypy",
     "--strict",
@@ -77,7 +78,7 @@ GATES = (
     Gate("unit", "unit", (pytest("runtime/tests", "tests/unit"),), shown=True),
     Gate("sanity", "sanity", (("python", "hack/sanity.py"),), deadline=1800.0),
     Gate("galaxy", "galaxy", (("python", "hack/galaxy.py"),)),
-    Gate("binaries", "integration", (("python", "controlplane/binaries.py"),), shown=True, deadline=3600.0),
+    Gate("binaries", "integration", (BINARIES,), shown=True, deadline=3600.0),
     Gate("integration", "integration", (pytest("tests/integration"),), shown=True, deadline=2400.0),
     Gate("molecule", "molecule", (("molecule", "test"),), True, 1800.0, molecule_environment),
 )

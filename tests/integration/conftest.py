@@ -20,7 +20,9 @@ from tests.integration.throwaway_plane import Plane, throwaway_plane
 @pytest.fixture(scope="session")
 def binaries(repository: Path) -> Path:
     """The folder with kube-apiserver, etcd and the rest; built or fetched when they are not in the cache."""
-    command = [sys.executable, repository / "controlplane" / "binaries.py"]
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = os.environ.get("TMC_CACHE_DIR") or str(user_cache / "tmc-cross-cluster")
+    command = [sys.executable, str(repository / "controlplane" / "binaries.py"), "--cache", cache]
     run = subprocess.run(command, cwd=repository, check=False, text=True, stdout=subprocess.PIPE)
     assert run.returncode == 0, f"controlplane/binaries.py failed:\n{run.stdout}"
     folder = Path(run.stdout.strip().splitlines()[-1])
@@ -70,7 +72,7 @@ def fabric(repository: Path, binaries: Path, short_path: Path) -> Iterator[Fabri
 
 def free_ports(count: int) -> list[int]:
     """`count` different ports of 127.0.0.1 that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _port in range(count)]
     try:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
