@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from validate import world
+
 from tmc.validate.observations import (
     Attempt,
     Cluster,
@@ -19,7 +21,6 @@ from tmc.validate.observations import (
     ProbeView,
     Sighting,
 )
-from validate import world
 
 
 def probe(seen: Observations, origin: str) -> Probe:
@@ -168,7 +169,7 @@ CHEATS = [
         'spec.processor: "east" is not "west"',
     ),
     Cheat("no mirror", lambda s: s.synced.update(east=None), "registered", "east", "mirror"),
-    Cheat("probe never crosses", never_crossed, "probe-crossed", "west", "probe of east never appeared on west"),
+    Cheat("probe never crosses", never_crossed, "probe-crossed", "west", "probe of east: never appeared on west"),
     Cheat(
         "copy of another object",
         lambda s: final(s, "west", "east")["metadata"]["annotations"].update({"tmc.io/origin-uid": "fake"}),
@@ -209,7 +210,7 @@ CHEATS = [
         lambda s: managers(s, "west", "east", "f:spec")[0].update(manager="kubectl"),
         "copy-writer",
         "west",
-        "was written by kubectl, not by tmc-syncer",
+        "was written by kubectl, not by tmc-syncer alone",
     ),
     Cheat(
         "copies can be edited",
@@ -223,7 +224,7 @@ CHEATS = [
         lambda s: setattr(s.view("west", probe(s, "east")), "gone_after", None),
         "probe-deleted",
         "west",
-        "deleted on east and is still on west",
+        "deleted on its origin and is still on west",
     ),
     Cheat("nobody works", no_status_anywhere, "probe-status", "west", "no controller on west works on it"),
     Cheat(
@@ -309,7 +310,7 @@ CHEATS = [
         blind,
         "progress-forward",
         "east",
-        "nothing was seen here",
+        "no progress was seen here",
     ),
     Cheat(
         "users' TaskQueues differ",

@@ -7,12 +7,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from validate import world
+from validate.cheats import ACCEPTED, CHEATS, Cheat, everywhere
 
 from tmc.validate.judgement import GROUPS, judge
 from tmc.validate.judgement.controller import lease_problem
 from tmc.validate.observations import Cluster, LeaseSample
-from validate import world
-from validate.cheats import ACCEPTED, CHEATS, Cheat, everywhere
 
 
 def test_a_healthy_fabric_passes_every_check() -> None:

@@ -108,13 +108,16 @@ class Collector:
         background = [asyncio.create_task(watcher.run()) for watcher in watchers]
         try:
             await _by(deadlines.watching, asyncio.gather(*(watcher.ready.wait() for watcher in watchers)))
-            aside = asyncio.gather(
-                _by(deadlines.examined, sample_until_live(self._clients, expected_leases(seen, fabric), seen.leases)),
-                _by(deadlines.examined, self._compare(fabric)),
-            )
-            background.append(asyncio.ensure_future(aside))  # type: ignore[arg-type]
+            aside = [
+                asyncio.create_task(_by(deadlines.examined, work))
+                for work in (
+                    sample_until_live(self._clients, expected_leases(seen, fabric), seen.leases),
+                    self._compare(fabric),
+                )
+            ]
+            background += aside
             await self._follow(fabric, deadlines)
-            await aside
+            await asyncio.gather(*aside)
             await self._delete(deadlines)
             seen.synced_after = await self._synced(seen.hub)
         finally:

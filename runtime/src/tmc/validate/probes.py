@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tmc.validate.contract import PROBE_LABEL
 from tmc.validate.observations import Object, Probe
@@ -68,4 +69,8 @@ def _is_running(pid: int) -> bool:
         return False
     except PermissionError:
         return True  # somebody else's process: it is there
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return True  # no such file on this system: the answer above stands
+    return state not in ("Z", "X")  # dead, and only not yet collected by its parent

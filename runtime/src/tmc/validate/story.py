@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 TITLES = {
@@ -16,21 +17,52 @@ TITLES = {
 }
 _CHECK_NAMES = {
     "reachable": "answers",
-    "declaration": "declared",
+    "declaration": "TaskQueues declared",
     "probe-created": "probe created",
-    "registered": "registered",
+    "registered": "registered on the hub",
     "probe-crossed": "probes arrive",
-    "copy-writer": "written by",
-    "copy-guard": "copies guarded",
+    "copy-writer": "copies are written by",
+    "copy-guard": "copies are guarded",
     "probe-deleted": "probes go",
     "probe-status": "probes finish",
-    "progress-forward": "only forward",
-    "existing-status": "TaskQueues",
+    "progress-forward": "progress",
+    "existing-status": "all TaskQueues",
     "processed-by": "processed",
     "results": "results",
-    "status-writer": "status by",
-    "status-guard": "status guarded",
+    "status-writer": "status is written by",
+    "status-guard": "status is guarded",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the story. `seconds` 0: not timed."""
+
+    ok: bool
+    clusters: str
+    title: str
+    text: str
+    seconds: float
+
+
+def sections(report: dict[str, Any]) -> Iterator[tuple[str, list[Row]]]:
+    """Heading and rows of each group: a check that ended alike on several clusters is one row."""
+    for group, heading in TITLES.items():
+        checks = [check for check in report["checks"] if check["group"] == group]
+        together: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for check in checks:
+            together.setdefault((check["name"], check["reason"]), []).append(check)
+        order = list(dict.fromkeys(check["name"] for check in checks))
+        rows = [_row(alike) for alike in sorted(together.values(), key=lambda alike: order.index(alike[0]["name"]))]
+        if rows:
+            yield heading, rows
+
+
+def _row(alike: Sequence[dict[str, Any]]) -> Row:
+    first = alike[0]
+    clusters = " ".join(check["cluster"] for check in alike)
+    seconds = max(check["seconds"] for check in alike)
+    return Row(first["ok"], clusters, title(first), clean(first["reason"]), seconds if first["ok"] else 0.0)
 
 
 def title(check: dict[str, Any]) -> str:
@@ -50,7 +82,8 @@ def summary(report: dict[str, Any]) -> str:
     failed = [check for check in checks if not check["ok"]]
     if not failed:
         return f"PASSED: {len(checks)} checks on {len(report['clusters'])} clusters"
-    return f"FAILED: {len(failed)} of {len(checks)} checks; first: {reason_line(failed[0])}"
+    failed.sort(key=lambda check: not check["name"].startswith("lease "))  # who is not alive explains the rest
+    return f"FAILED: {len(failed)} of {len(checks)} checks; {reason_line(failed[0])}"
 
 
 def reason_line(check: dict[str, Any]) -> str:
@@ -63,25 +96,24 @@ def latency_line(report: dict[str, Any]) -> str:
     together = report["latency"].get("all")
     if not together:
         return ""
-    counted = f"{together['count']} changes"
-    return f"A status change crosses in {together['p50']:g} ms (p50), {together['p99']:g} ms (p99), of {counted}"
+    return f"A status change crosses in {together['p50']:g} ms (p50), {together['p99']:g} ms (p99)"
 
 
 def lines(report: dict[str, Any]) -> Iterator[str]:
     """The whole story, line by line, without any escape code."""
-    checks = report["checks"]
-    width = max((len(name) for name in report["clusters"]), default=0)
-    for group, heading in TITLES.items():
-        members = [check for check in checks if check["group"] == group]
-        if members:
-            yield heading
-        for check in members:
-            timed = f" ({check['seconds']:.2f} s)" if check["seconds"] else ""
-            mark = "ok  " if check["ok"] else "FAIL"
-            text = clean(check["reason"])
-            yield f"  {mark}  {check['cluster']:<{width}}  {title(check):<26}{text}{timed if check['ok'] else ''}"
-        if members:
-            yield ""
+    story = list(sections(report))
+    rows = [row for _, group in story for row in group]
+    names, titles = (max((len(text) for text in texts), default=0) for texts in _columns(rows))
+    for heading, group in story:
+        yield heading
+        for row in group:
+            timed = f" ({row.seconds:.2f} s)" if row.seconds else ""
+            yield f"  {'ok  ' if row.ok else 'FAIL'}  {row.clusters:<{names}}  {row.title:<{titles}}  {row.text}{timed}"
+        yield ""
     if line := latency_line(report):
         yield line
     yield summary(report)
+
+
+def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    return [row.clusters for row in rows], [row.title for row in rows]

@@ -80,7 +80,7 @@ class Watcher:
         stream = self._client.watch(
             TASKQUEUES, version, NAMESPACE, timeout_seconds=_WATCH_SECONDS, inactivity=_INACTIVITY_SECONDS
         )
-        async with aclosing(stream) as events:  # type: ignore[type-var]
+        async with aclosing(stream) as events:
             async for event in events:
                 name = event.object.get("metadata", {}).get("name", "")
                 if event.type != "BOOKMARK" and name in self._names:

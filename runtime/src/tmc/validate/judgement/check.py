@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,18 @@ def verdict(
     """The check `where` = (name, group, cluster): passed with `found`, or failed with all the problems."""
     name, group, cluster = where
     return Check(name, group, cluster, not problems, "; ".join(problems) or found, seconds, evidence or {})
+
+
+def by_probe(found: Iterable[tuple[str, str]]) -> list[str]:
+    """Problems in words, from (origin of the probe, problem): what is wrong with several probes alike is said once."""
+    origins: dict[str, list[str]] = {}
+    for origin, problem in found:
+        origins.setdefault(problem, []).append(origin)
+    return [f"{_probes(names)}: {problem}" for problem, names in origins.items()]
+
+
+def _probes(origins: Sequence[str]) -> str:
+    return f"{'probe' if len(origins) == 1 else 'probes'} of {', '.join(origins)}"
 
 
 def guard_problem(attempt: Attempt | None, policy: str, what: str) -> str:

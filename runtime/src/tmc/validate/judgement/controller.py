@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from tmc.validate.contract import (
     CONTROLLER_LEASE,
@@ -18,11 +17,12 @@ from tmc.validate.contract import (
     syncer_lease,
     task_result,
 )
-from tmc.validate.judgement.check import Check, guard_problem, verdict
+from tmc.validate.judgement.check import Check, by_probe, guard_problem, verdict
 from tmc.validate.managers import managers_of
 from tmc.validate.observations import Fabric, LeaseKey, LeaseSample, Object, Observations, Probe
 
 GROUP = "controller"
+NO_STATUS = "there is no status"
 
 
 def expected_leases(seen: Observations, fabric: Fabric) -> list[LeaseKey]:
@@ -64,7 +64,7 @@ def _lease(key: LeaseKey, samples: list[LeaseSample]) -> Check:
     problem = lease_problem(samples)
     where = (f"lease {key.namespace}/{key.name}", GROUP, key.cluster)
     if problem:
-        return verdict(where, [f"Lease {key.namespace}/{key.name} on {key.cluster}: {problem}"], "")
+        return verdict(where, [problem], "")
     read = [sample for sample in samples if not sample.error]
     took = read[-1].at - read[0].at
     evidence = {
@@ -72,7 +72,7 @@ def _lease(key: LeaseKey, samples: list[LeaseSample]) -> Check:
         "renewTime": [read[0].renew_time, read[-1].renew_time],
         "resourceVersion": [read[0].resource_version, read[-1].resource_version],
     }
-    return verdict(where, [], f"live, held by {read[-1].holder}", seconds=took, evidence=evidence)
+    return verdict(where, [], f"renewed by {read[-1].holder}", seconds=took, evidence=evidence)
 
 
 def _controller_holders(seen: Observations, fabric: Fabric) -> set[str]:
@@ -84,40 +84,50 @@ def _identity(seen: Observations, fabric: Fabric, cluster: str, holders: set[str
     """Status names the processor, its epoch, and the identity that holds the controller's Lease."""
     problems = []
     for probe, status in _statuses(seen, cluster):
-        expected: list[tuple[str, object]] = [
-            ("processingCluster", f"{fabric.processor}-controller"),
-            ("epoch", fabric.epoch),
-            ("observedSpecHash", spec_hash(probe.spec)),
-        ]
-        for name, right in expected:
-            if status.get(name) != right:
-                problems.append(f"probe of {probe.origin}: status.{name} is {status.get(name)!r}, not {right!r}")
-        identity = status.get("processorIdentity")
-        if not identity or identity not in holders:
-            holder = " or ".join(sorted(holders)) or "nobody"
-            problems.append(
-                f"probe of {probe.origin}: status.processorIdentity is {identity!r}, but {holder} holds the Lease"
-            )
+        problems += [(probe.origin, text) for text in _identity_problems(status, probe, fabric, holders)]
     found = f"by {', '.join(sorted(holders))} as {fabric.processor}-controller, epoch {fabric.epoch}"
     evidence = {"holders": sorted(holders), "epoch": fabric.epoch}
-    return verdict(("processed-by", GROUP, cluster), problems, found, evidence=evidence)
+    return verdict(("processed-by", GROUP, cluster), by_probe(problems), found, evidence=evidence)
+
+
+def _identity_problems(status: Object, probe: Probe, fabric: Fabric, holders: set[str]) -> Iterator[str]:
+    if not status:
+        yield NO_STATUS
+        return
+    expected = {
+        "processingCluster": f"{fabric.processor}-controller",
+        "epoch": fabric.epoch,
+        "observedSpecHash": spec_hash(probe.spec),
+    }
+    for name, right in expected.items():
+        if status.get(name) != right:
+            yield f"status.{name} is {status.get(name)!r}, not {right!r}"
+    identity = status.get("processorIdentity")
+    if not identity or identity not in holders:
+        holder = " or ".join(sorted(holders)) or "nobody"
+        yield f"status.processorIdentity is {identity!r}, but {holder} holds the Lease"
 
 
 def _results(seen: Observations, cluster: str) -> Check:
     """Each task's result is the one that follows from the probe's nonce and uid."""
     problems, checked = [], 0
     for probe, status in _statuses(seen, cluster):
-        done = {task.get("name"): task for task in status.get("tasks", [])}
-        for task in probe.spec.get("tasks", []):
-            right = task_result(probe.uid, task["name"], task["command"])
-            actual = done.get(task["name"], {}).get("result")
-            checked += 1
-            if actual != right:
-                problems.append(
-                    f"probe of {probe.origin}: result of task {task['name']} is {actual!r}, the work gives {right!r}"
-                )
-    found = f"{checked} results follow from the nonces"
-    return verdict(("results", GROUP, cluster), problems, found, evidence={"results": checked})
+        checked += len(probe.spec.get("tasks", []))
+        problem = _result_problem(status, probe) if status else NO_STATUS
+        problems += [(probe.origin, problem)] if problem else []
+    found = f"{checked} task results follow from the nonces of the probes"
+    return verdict(("results", GROUP, cluster), by_probe(problems), found, evidence={"results": checked})
+
+
+def _result_problem(status: Object, probe: Probe) -> str:
+    results = {task.get("name"): task.get("result") for task in status.get("tasks", [])}
+    tasks = probe.spec.get("tasks", [])
+    right = {task["name"]: task_result(probe.uid, task["name"], task["command"]) for task in tasks}
+    wrong = [name for name in right if results.get(name) != right[name]]
+    if not wrong:
+        return ""
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return f"result of task {wrong[0]} is {results.get(wrong[0])!r}, the work gives {right[wrong[0]]!r}{more}"
 
 
 def _writers(seen: Observations, fabric: Fabric, cluster: str) -> Check:
@@ -127,14 +137,14 @@ def _writers(seen: Observations, fabric: Fabric, cluster: str) -> Check:
     for probe in (probe for probe in seen.probes if probe.stored is not None):
         writers = managers_of(seen.view(cluster, probe).final, "f:status")
         evidence[probe.origin] = [f"{writer.manager}/{writer.subresource or 'main'}" for writer in writers]
-        if not writers:
-            problems.append(f"probe of {probe.origin}: nobody wrote its status")
+        problems += [] if writers else [(probe.origin, "nobody wrote its status")]
         for writer in writers:
             if writer.manager != right:
-                problems.append(f"probe of {probe.origin}: status was written by {writer.manager!r}, not by {right!r}")
+                problems.append((probe.origin, f"status was written by {writer.manager!r}, not by {right!r}"))
             elif writer.subresource != "status":
-                problems.append(f"probe of {probe.origin}: {writer.manager} wrote status past the status subresource")
-    return verdict(("status-writer", GROUP, cluster), problems, f"{right}, by the subresource", evidence=evidence)
+                problems.append((probe.origin, f"{writer.manager} wrote status past the status subresource"))
+    found = f"{right}, through the status subresource"
+    return verdict(("status-writer", GROUP, cluster), by_probe(problems), found, evidence=evidence)
 
 
 def _guard(seen: Observations, fabric: Fabric, cluster: str) -> Check:
@@ -145,14 +155,14 @@ def _guard(seen: Observations, fabric: Fabric, cluster: str) -> Check:
     problems, messages = [], {}
     for probe in (probe for probe in seen.probes if probe.stored is not None):
         attempt = seen.view(cluster, probe).status_attempt
-        problem = guard_problem(attempt, COPIES_POLICY, f"a forged status on the probe of {probe.origin}")
-        problems += [problem] if problem else []
+        problem = guard_problem(attempt, COPIES_POLICY, "a forged status")
+        problems += [(probe.origin, problem)] if problem else []
         messages[probe.origin] = attempt.message if attempt else ""
-    found = f"forged statuses are refused by {COPIES_POLICY}"
-    return verdict(where, problems, found, evidence={"refusals": messages})
+    found = f"forgeries are refused by {COPIES_POLICY}"
+    return verdict(where, by_probe(problems), found, evidence={"refusals": messages})
 
 
-def _statuses(seen: Observations, cluster: str) -> Iterator[tuple[Probe, dict[str, Any]]]:
+def _statuses(seen: Observations, cluster: str) -> Iterator[tuple[Probe, Object]]:
     for probe in (probe for probe in seen.probes if probe.stored is not None):
-        final: Object | None = seen.view(cluster, probe).final
+        final = seen.view(cluster, probe).final
         yield probe, dict((final or {}).get("status") or {})

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from tmc.validate.contract import TERMINAL_PHASES, comparable_status, first_difference
-from tmc.validate.judgement.check import Check, last_error, verdict
+from tmc.validate.judgement.check import Check, by_probe, last_error, verdict
 from tmc.validate.observations import Comparison, Fabric, Observations, Probe, Sighting
 
 GROUP = "status"
@@ -26,30 +26,30 @@ def judge_status(seen: Observations, fabric: Fabric) -> list[Check]:
 
 def _completed(seen: Observations, fabric: Fabric, cluster: str) -> Check:
     """Every probe is seen Completed here, with the processor's status. `seconds`: the slowest to get there."""
-    problems, seconds = [], {}
+    found, seconds = [], {}
     for probe in (probe for probe in seen.probes if probe.stored is not None):
         problem = _completion_problem(seen, fabric, cluster, probe)
         if problem:
-            problems.append(f"probe of {probe.origin}: {problem}")
+            found.append((probe.origin, problem))
         else:
             seconds[probe.origin] = _completed_at(seen.view(cluster, probe).sightings) - probe.created_at
     slowest = max(seconds.values(), default=0.0)
-    found = f"all {len(seconds)} probes Completed, with the processor's status"
+    summary = f"{len(seconds)} of {len(seen.probes)} Completed, with the same status as on {fabric.processor}"
     evidence = {"seconds": seconds}
-    problems += [] if seen.probes else ["there are no probes"]
-    return verdict(("probe-status", GROUP, cluster), problems, found, seconds=slowest, evidence=evidence)
+    problems = by_probe(found) if seen.probes else ["there are no probes"]
+    return verdict(("probe-status", GROUP, cluster), problems, summary, seconds=slowest, evidence=evidence)
 
 
 def _completion_problem(seen: Observations, fabric: Fabric, cluster: str, probe: Probe) -> str:
     final = seen.view(cluster, probe).final
     trouble = last_error(seen.trouble.get(cluster, ""))
     if final is None:
-        return f"is not on {cluster}{trouble}"
+        return f"not on {cluster}{trouble}"
     here, there = comparable_status(final), comparable_status(seen.view(fabric.processor, probe).final)
+    if not here and seen.view(fabric.processor, probe).final is None:
+        return f"no status, for it never reached {fabric.processor}{trouble}"
     if not here and not there:
-        return (
-            f"has no status after {seen.followed_for:.0f} s{trouble}: no controller on {fabric.processor} works on it"
-        )
+        return f"no status after {seen.followed_for:.0f} s{trouble}: no controller on {fabric.processor} works on it"
     difference = first_difference(here, there, "status")
     if difference:
         return f"{difference}, which {fabric.processor} has{trouble}"
@@ -71,17 +71,19 @@ def _completed_at(sightings: Sequence[Sighting]) -> float:
 
 
 def _forward(seen: Observations, cluster: str) -> Check:
-    problems, steps = [], {}
+    found: list[tuple[str, str]] = []
+    steps = {}
     for probe in (probe for probe in seen.probes if probe.stored is not None):
         sightings = [
             s for s in seen.view(cluster, probe).sightings if seen.deletion_at is None or s.at < seen.deletion_at
         ]
         steps[probe.origin] = _progress(sightings)
-        problems += [f"probe of {probe.origin}: {step_back}" for step_back in _steps_back(sightings)]
+        found += [(probe.origin, step_back) for step_back in _steps_back(sightings)]
+    problems = by_probe(found)
     if not any(steps.values()):
-        problems.append("nothing was seen here, so nothing can have gone forward")
-    shown = ", ".join(f"{origin} {' '.join(seen_steps) or '-'}" for origin, seen_steps in steps.items())
-    return verdict(("progress-forward", GROUP, cluster), problems, shown, evidence={"progress": steps})
+        problems.append("no progress was seen here")
+    where = ("progress-forward", GROUP, cluster)
+    return verdict(where, problems, "no step back was seen", evidence={"progress": steps})
 
 
 def _progress(sightings: Sequence[Sighting]) -> list[str]:
@@ -126,5 +128,5 @@ def _existing(seen: Observations, cluster: str) -> Check:
     problems += [f"{name}: {text}" for name, text in list(differing.items())[:SHOWN_DIFFERENCES]]
     if len(differing) > SHOWN_DIFFERENCES:
         problems.append(f"and {len(differing) - SHOWN_DIFFERENCES} more of {comparison.compared}")
-    found = f"{comparison.compared} existing TaskQueues have the processor's status"
+    found = f"{comparison.compared} besides the probes, with the same status everywhere"
     return verdict(("existing-status", GROUP, cluster), problems, found, evidence={"compared": comparison.compared})

@@ -12,7 +12,7 @@ from tmc.validate.contract import (
     SYNCER_MANAGER,
     first_difference,
 )
-from tmc.validate.judgement.check import Check, guard_problem, last_error, verdict
+from tmc.validate.judgement.check import Check, by_probe, guard_problem, last_error, verdict
 from tmc.validate.managers import managers_of
 from tmc.validate.observations import Object, Observations, Probe
 
@@ -32,7 +32,7 @@ def _created(seen: Observations, cluster: str) -> Check:
     if not _of(seen, cluster):
         errors = ["no probe was created here"]
     names = [f"{probe.namespace}/{probe.name}" for probe in _of(seen, cluster)]
-    return verdict(("probe-created", GROUP, cluster), errors, ", ".join(names), evidence={"probes": names})
+    return verdict(("probe-created", GROUP, cluster), errors, "accepted", evidence={"probes": names})
 
 
 def _registered(seen: Observations, member: str) -> Check:
@@ -45,27 +45,29 @@ def _registered(seen: Observations, member: str) -> Check:
     difference = first_difference((seen.synced.get(member) or {}).get("spec"), declared, "spec")
     if difference:
         problems.append(f"its mirror of the hub's SyncedResource is not right: {difference}")
-    return verdict(("registered", GROUP, member), problems, f"Member with clusterUID {actual}, declaration mirrored")
+    return verdict(("registered", GROUP, member), problems, "as the cluster that it is, with the hub's declaration")
 
 
 def _copies(seen: Observations, cluster: str) -> Check:
     """Probes of all other clusters arrived here. `seconds`: the slowest crossing."""
-    problems, seconds = [], {}
+    problems: list[tuple[str, str]] = []
+    seconds = {}
     for probe in _foreign(seen, cluster):
         first = next((s for s in seen.view(cluster, probe).sightings if s.object is not None), None)
         if first is None or first.object is None:
             trouble = last_error(seen.trouble.get(cluster, ""))
-            problems.append(
-                f"probe of {probe.origin} never appeared on {cluster} in {seen.followed_for:.0f} s{trouble}: "
-                f"a syncer between {probe.origin} and {cluster} does not work"
+            text = (
+                f"never appeared on {cluster} in {seen.followed_for:.0f} s{trouble}: a syncer on the way does not work"
             )
+            problems.append((probe.origin, text))
             continue
         seconds[probe.origin] = first.at - probe.created_at
         final = seen.view(cluster, probe).final or first.object
-        problems += [f"probe of {probe.origin}: {problem}" for problem in _copy_problems(seen, probe, final)]
-    found = "has " + ", ".join(f"{origin}'s after {took:.2f} s" for origin, took in seconds.items())
+        problems += [(probe.origin, problem) for problem in _copy_problems(seen, probe, final)]
+    found = "from every other cluster, with the same spec"
     slowest = max(seconds.values(), default=0.0)
-    return verdict(("probe-crossed", GROUP, cluster), problems, found, seconds=slowest, evidence={"seconds": seconds})
+    evidence = {"seconds": seconds}
+    return verdict(("probe-crossed", GROUP, cluster), by_probe(problems), found, seconds=slowest, evidence=evidence)
 
 
 def _copy_problems(seen: Observations, probe: Probe, copy: Object) -> list[str]:
@@ -89,25 +91,24 @@ def _copy_writers(seen: Observations, cluster: str) -> Check:
     for probe in _foreign(seen, cluster):
         final = seen.view(cluster, probe).final
         if final is None:
-            problems.append(f"probe of {probe.origin}: no copy to look at")
+            problems.append((probe.origin, "there is no copy"))
             continue
-        writers = managers_of(final, "f:spec")
-        evidence[probe.origin] = sorted({writer.manager for writer in writers})
-        strangers = [name for name in evidence[probe.origin] if name != SYNCER_MANAGER]
-        if strangers or not writers:
-            wrote = ", ".join(strangers) or "nobody"
-            problems.append(f"spec of the probe of {probe.origin} was written by {wrote}, not by {SYNCER_MANAGER}")
-    return verdict(("copy-writer", GROUP, cluster), problems, f"specs written by {SYNCER_MANAGER}", evidence=evidence)
+        writers = evidence[probe.origin] = sorted({writer.manager for writer in managers_of(final, "f:spec")})
+        if writers != [SYNCER_MANAGER]:
+            wrote = ", ".join(writers) or "nobody"
+            problems.append((probe.origin, f"its spec was written by {wrote}, not by {SYNCER_MANAGER} alone"))
+    where = ("copy-writer", GROUP, cluster)
+    return verdict(where, by_probe(problems), SYNCER_MANAGER, evidence=evidence)
 
 
 def _copy_guard(seen: Observations, cluster: str) -> Check:
     """A person's edit of a copy's spec is refused by the policy (tried as a dry run)."""
     problems = []
     for probe in _foreign(seen, cluster):
-        what = f"an edit of the copy of the probe of {probe.origin}"
-        problem = guard_problem(seen.view(cluster, probe).spec_attempt, COPIES_POLICY, what)
-        problems += [problem] if problem else []
-    return verdict(("copy-guard", GROUP, cluster), problems, f"edits of copies are refused by {COPIES_POLICY}")
+        problem = guard_problem(seen.view(cluster, probe).spec_attempt, COPIES_POLICY, "an edit of the copy")
+        problems += [(probe.origin, problem)] if problem else []
+    found = f"edits are refused by {COPIES_POLICY}"
+    return verdict(("copy-guard", GROUP, cluster), by_probe(problems), found)
 
 
 def _deletions(seen: Observations, cluster: str) -> Check:
@@ -116,14 +117,13 @@ def _deletions(seen: Observations, cluster: str) -> Check:
     for probe in (probe for probe in seen.probes if probe.stored is not None):
         gone = seen.view(cluster, probe).gone_after
         if gone is None:
-            problems.append(
-                f"probe {probe.namespace}/{probe.name} was deleted on {probe.origin} and is still on {cluster}"
-            )
+            problems.append((probe.origin, f"was deleted on its origin and is still on {cluster}"))
         else:
             seconds[probe.origin] = gone
     slowest = max(seconds.values(), default=0.0)
-    found = f"all probes gone {slowest:.2f} s after they were deleted on their origin"
-    return verdict(("probe-deleted", GROUP, cluster), problems, found, seconds=slowest, evidence={"seconds": seconds})
+    found = "gone after they were deleted on their origin"
+    evidence = {"seconds": seconds}
+    return verdict(("probe-deleted", GROUP, cluster), by_probe(problems), found, seconds=slowest, evidence=evidence)
 
 
 def _of(seen: Observations, cluster: str) -> list[Probe]:
