@@ -24,6 +24,11 @@ options:
     description: A line above the table.
     type: str
     default: ""
+  columns:
+    description: Which columns to draw, and in which order; by default all keys of the first row.
+    type: list
+    elements: str
+    default: []
   taskqueues:
     description: The rows are TaskQueue objects as the API server returns them; show what a person wants to know.
     type: bool
@@ -51,15 +56,19 @@ import typing as t
 
 
 def table(
-    rows: t.Sequence[t.Mapping[str, t.Any]], title: str = "", taskqueues: bool = False, cluster: str = ""
+    rows: t.Sequence[t.Mapping[str, t.Any]],
+    title: str = "",
+    columns: t.Sequence[str] = (),
+    taskqueues: bool = False,
+    cluster: str = "",
 ) -> list[str]:
-    """The rows drawn as a table; the columns are the keys of the first row."""
+    """The rows drawn as a table."""
     if taskqueues:
         rows = [_row(queue, cluster) for queue in rows]
     head = [title] if title else []
     if not rows:
         return [*head, "  (nothing)"]
-    columns = list(rows[0])
+    columns = list(columns or rows[0])
     cells = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
     body = [_line(line, widths) for line in cells]
