@@ -47,6 +47,10 @@ class Written:
     retry_after: float = 0.0
 
 
+# Not at once again: the reflector may not know yet.
+GONE: Final = Written(False, "the TaskQueue is gone")
+
+
 class StatusWriter:
     """`remember(object)` takes what the API server answered, so that the next decision sees the own write."""
 
@@ -70,7 +74,7 @@ class StatusWriter:
                 )
             )
         except NotFound:
-            return Written(False)
+            return GONE
         except (ApiError, Unreachable) as problem:
             return await self._read_back(queue, status, problem)
         return Written(True)
@@ -80,7 +84,7 @@ class StatusWriter:
         try:
             current = await self._read(queue)
         except NotFound:
-            return Written(False)
+            return GONE
         self._remember(current)
         if current["metadata"]["uid"] == queue.uid and current.get("status") == status:
             return Written(True)
