@@ -65,6 +65,10 @@ molecule: ## molecule test: the roles bring up, prove and remove a fabric
 validate: setup-demo ## Prove that a fabric that is up really works (writes report.json)
 	@cd $(ROOT) && $(BIN)/ansible-playbook playbooks/validate.yml $(ARGS)
 
+.PHONY: bench
+bench: setup-demo ## Measure a fabric that is up (playbooks/deploy.yml): latency, throughput, memory
+	@cd $(ROOT) && $(BIN)/python benchmarks/fabric.py $(ARGS)
+
 .PHONY: binaries
 binaries: setup-demo ## Fetch or build the control-plane binaries into the cache
 	@cd $(ROOT) && $(BIN)/python controlplane/binaries.py --cache "$(CACHE)" $(ARGS)

@@ -31,7 +31,7 @@ sys.exit(subprocess.call(command + bundle + wanted))
 '''
 # A Python package, programs and Kubernetes manifests that ansible-test would judge by the rules of modules. They have
 # gates of their own: ruff, mypy --strict, import-linter, yamllint.
-NOT_ANSIBLE = (".ci/", "controlplane/", "hack/", "manifests/", "runtime/")
+NOT_ANSIBLE = (".ci/", "benchmarks/", "controlplane/", "hack/", "manifests/", "runtime/")
 # Where ansible-test says which pip: the script is called after it, e.g. get_pip_24_2.py.
 SOURCE = "_internal/python_requirements.py"
 
