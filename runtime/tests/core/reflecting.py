@@ -43,10 +43,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(api: FakeApi, *, floor: float = NEVER, synced: bool = True, **options: Any) -> AsyncIterator[World]:
+async def world(
+    api: FakeApi, *, floor: float = NEVER, synced: bool = True, grace: float | None = None, **options: Any
+) -> AsyncIterator[World]:
     changes: list[ObjectKey] = []
     async with ApiClient(api.connection, timeout=5) as client:
         reflector = Reflector(client, WIDGETS, on_change=changes.append, floor=floor, **options)
+        if grace is not None:
+            reflector._grace = grace
         task = asyncio.create_task(reflector.run())
         try:
             if synced:

@@ -24,7 +24,7 @@ async def test_hung_watch_is_healed_and_replaced(api: FakeApi) -> None:
 
 
 async def test_after_the_heal_the_new_stream_delivers(api: FakeApi) -> None:
-    async with world(api, floor=FLOOR) as w:
+    async with world(api, floor=FLOOR, grace=1.0) as w:
         api.hang_watches()
         api.put(WIDGETS, widget("two"))
         await eventually(lambda: w.count("WATCH") == 2 and any(not watch.hung for watch in api.watches))
@@ -118,13 +118,13 @@ async def test_what_arrives_while_the_list_is_under_way_is_left_alone(api: FakeA
 
 
 async def test_an_event_that_comes_in_the_grace_is_no_fault_of_the_watch(api: FakeApi) -> None:
-    async with world(api, floor=2.0) as w:
+    async with world(api, floor=FLOOR, grace=1.0) as w:
         late: list[Any] = []
         api.drop = lambda kind, obj: late.append(obj) is None
 
         async def deliver_after(call: Call) -> Any:
             answer = await api._answer(call)
-            asyncio.get_running_loop().call_later(0.02, api.say, "MODIFIED", late[-1])
+            api.say("MODIFIED", late[-1])
             return answer
 
         api.intercept(deliver_after, "LIST")

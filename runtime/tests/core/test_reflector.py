@@ -237,7 +237,7 @@ async def test_retry_after_is_honoured(api: FakeApi, code: int) -> None:
     api.fail("LIST", code, "TooManyRequests", retry_after="1")
     before = time.monotonic()
     async with world(api) as w:
-        assert time.monotonic() - before >= 1.0
+        assert time.monotonic() - before >= 0.99
         assert w.count("LIST") == 2
 
 
