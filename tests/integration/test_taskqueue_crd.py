@@ -1,4 +1,4 @@
-"""What the TaskQueue CRD admits and refuses, asked of a real API server. A refusal names the field and what is allowed."""
+"""What the TaskQueue CRD admits and refuses, asked of a real API server. A refusal names the field and the limits."""
 
 from __future__ import annotations
 
