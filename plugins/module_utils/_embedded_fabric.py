@@ -116,7 +116,8 @@ class Fabric:
         found = [path for name in names for path in self._belongings(name, keep_logs)]
         if set(self.planes()) <= set(names):
             found += list(self._shared(keep_logs))
-        return [path for path in found if path.exists() or path.is_symlink()]
+        found = [path for path in found if path.exists() or path.is_symlink()]
+        return [path for path in found if not set(path.parents) & set(found)]
 
     def absent(self, names: list[str], keep_logs: bool) -> None:
         """Stop and remove these clusters, and supervisord when no cluster is left. Must be locked."""

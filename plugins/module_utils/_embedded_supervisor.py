@@ -159,6 +159,11 @@ class Supervisor:
             return {}
         return {info["name"]: info for info in self.call("getAllProcessInfo")}
 
+    def runs(self, name: str) -> bool:
+        """Whether supervisord runs this program or is about to."""
+        halted = (ProcessStates.STOPPED, ProcessStates.EXITED, ProcessStates.FATAL)
+        return self.running() and self.processes().get(name, {"state": ProcessStates.FATAL})["state"] not in halted
+
     def converge(self, names: Iterable[str]) -> list[str]:
         """Make what runs equal to what is configured, for these programs; the names that had to be touched.
 

@@ -36,10 +36,11 @@ options:
       - May be left out with O(state=absent), and in check mode when they are still to be made.
     type: path
   clusters:
-    description: The clusters to make present or absent.
+    description:
+      - The clusters to make present or absent. Needed with O(state=present).
+      - Left out with O(state=absent), all that are in the state directory.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description: Name of the cluster, a DNS label of at most 40 characters.
@@ -49,7 +50,7 @@ options:
         description: TCP port of the API server, 1024 to 65535. Not used with O(state=absent).
         type: raw
   hubs:
-    description: Names of all hosts of the inventory group C(hub). Checked when O(state=present); exactly one is needed.
+    description: Names of all hosts of the inventory group C(hub). Needed with O(state=present), when it must be exactly one.
     type: list
     elements: str
   members:
@@ -93,9 +94,6 @@ EXAMPLES = r"""
   tmc.cross_cluster.embedded_planes:
     state: absent
     state_dir: ~/.local/state/tmc-cross-cluster
-    clusters:
-      - name: kcp
-      - name: east
 """
 
 RETURN = r"""
@@ -159,7 +157,6 @@ ARGUMENTS = {
     "clusters": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {"name": {"type": "str", "required": True}, "port": {"type": "raw"}},
     },
     "hubs": {"type": "list", "elements": "str"},
@@ -180,11 +177,10 @@ def checked_clusters(module: AnsibleModule, fabric: Fabric) -> list[Cluster]:
     params = module.params
     clusters, problems = parse_clusters(params["clusters"])
     named = {entry["name"] for entry in params["clusters"]}
-    if params["hubs"] is not None:
-        problems += hub_problems(params["hubs"], params["members"])
-        # Hosts that this run leaves out count, too: their names are on the fabric's objects.
-        others = [name for name in (*params["hubs"], *params["members"]) if name not in named]
-        problems += [problem for problem in map(name_problem, others) if problem]
+    problems += hub_problems(params["hubs"], params["members"])
+    # Hosts that this run leaves out count, too: their names are on the fabric's objects.
+    others = [name for name in (*params["hubs"], *params["members"]) if name not in named]
+    problems += [problem for problem in map(name_problem, others) if problem]
     binaries = None if module.check_mode and not params["binary_dir"] else params["binary_dir"] or ""
     problems += preflight(clusters, fabric.state, fabric.supervisor, binaries)
     if params["wait_timeout"] <= 0:
@@ -221,7 +217,8 @@ def present(module: AnsibleModule, fabric: Fabric) -> dict[str, object]:
 
 
 def absent(module: AnsibleModule, fabric: Fabric) -> dict[str, object]:
-    names = [entry["name"] for entry in module.params["clusters"]]
+    entries = module.params["clusters"]
+    names = fabric.planes() if entries is None else [entry["name"] for entry in entries]
     problems = [problem for problem in map(name_problem, names) if problem]
     if problems:
         fail_with(module, problems)
@@ -244,7 +241,11 @@ def absent(module: AnsibleModule, fabric: Fabric) -> dict[str, object]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        required_if=[("state", "present", ["clusters", "hubs"])],
+        supports_check_mode=True,
+    )
     for library, there in (("supervisor", HAS_SUPERVISOR), ("cryptography", HAS_CRYPTOGRAPHY)):
         if not there:
             module.fail_json(msg=missing_required_lib(library))
