@@ -65,7 +65,8 @@ options:
     aliases: [ssl_ca_cert]
   validate_certs:
     description:
-      - V(false) switches the verification of the API server off. A kubeconfig that does so itself is refused unless this is V(false).
+      - V(false) switches the verification of the API server off. A kubeconfig that does so itself is refused unless
+        this is V(false).
       - Can also be specified via E(K8S_AUTH_VERIFY_SSL).
     type: bool
     aliases: [verify_ssl]

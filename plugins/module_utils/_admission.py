@@ -122,7 +122,7 @@ def _copies_rules(cluster: Cluster) -> list[Object]:
         _rule(
             f"request.operation == 'DELETE' || ({_NONE_GUARDED})"
             f" || (request.operation == 'UPDATE' && ({_SAME_GUARDED}))",
-            f"'label {ORIGIN} and annotations {GUARDED}* belong to the fabric on cluster {cluster.name}: leave them as they are'",
+            f"'label {ORIGIN} and annotations {GUARDED}* belong to the fabric: leave them as they are'",
         ),
         # Whoever strips the marks makes a copy look like an object of this cluster.
         _rule(
@@ -183,10 +183,11 @@ def syncers_policy(kind: Kind) -> Object:
         ("newFinalizers", "variables.new.metadata.?finalizers.orValue([])"),
         ("oldFinalizers", "request.operation == 'CREATE' ? [] : oldObject.metadata.?finalizers.orValue([])"),
         (
-            # Exactly the syncer's own finalizer comes or goes; the processor's syncer may bring a status (its own rule).
+            # Exactly the syncer's own finalizer comes or goes; a status with it is for the status rule to judge.
             "acknowledges",
             f"request.operation == 'UPDATE' && {_SAME_REST_OF_METADATA} && {_SAME_SPEC}"
-            " && variables.newFinalizers.filter(f, f != variables.own) == variables.oldFinalizers.filter(f, f != variables.own)",
+            " && variables.newFinalizers.filter(f, f != variables.own)"
+            " == variables.oldFinalizers.filter(f, f != variables.own)",
         ),
     ]
     return {
@@ -220,7 +221,8 @@ def _syncers_rules(prefix: str) -> list[Object]:
         ),
         _rule(
             f"request.operation == 'DELETE' || ({_SAME_STATUS}) || variables.me == '{prefix}' + params.spec.processor",
-            "'status is written only by the syncer of the processor ' + params.spec.processor + ', not by ' + variables.me",
+            "'status is written only by the syncer of the processor ' + params.spec.processor"
+            " + ', not by ' + variables.me",
         ),
         _rule(
             "request.operation == 'DELETE' || (request.operation == 'CREATE' ? !has(object.metadata.ownerReferences)"
@@ -229,7 +231,8 @@ def _syncers_rules(prefix: str) -> list[Object]:
         ),
         _rule(
             f"variables.newFinalizers.all(f, f in variables.oldFinalizers || f.startsWith('{FINALIZERS}'))"
-            f" && (request.operation != 'UPDATE' || variables.oldFinalizers.all(f, f in variables.newFinalizers || f.startsWith('{FINALIZERS}')))",
+            " && (request.operation != 'UPDATE' || variables.oldFinalizers.all("
+            f"f, f in variables.newFinalizers || f.startsWith('{FINALIZERS}')))",
             f"'a syncer adds and removes only finalizers {FINALIZERS}*'",
         ),
     ]
@@ -247,7 +250,8 @@ def identity_policy(kind: Kind) -> Object:
             _rule(
                 f"params.metadata.name != object.metadata.?labels['{ORIGIN}'].orValue('') || params.spec.clusterUID"
                 " == object.metadata.?annotations['tmc.io/origin-cluster-uid'].orValue('')",
-                "'annotation tmc.io/origin-cluster-uid is not the uid that Member ' + params.metadata.name + ' joined with'",
+                "'annotation tmc.io/origin-cluster-uid is not the uid that Member ' + params.metadata.name"
+                " + ' joined with'",
             )
         ],
     }

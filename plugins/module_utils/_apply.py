@@ -39,7 +39,7 @@ class Change:
 
 
 def contains(live: Any, wanted: Any) -> bool:
-    """Whether ``live`` says everything that ``wanted`` says; what the API server adds (defaults, metadata) is ignored."""
+    """Whether ``live`` says everything that ``wanted`` says; what the API server adds (defaults) is ignored."""
     if isinstance(wanted, dict):
         return isinstance(live, dict) and all(contains(live.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
@@ -72,7 +72,7 @@ def plan_absent(client: Client, objects: list[Object]) -> list[Change]:
         if not contains(live["metadata"].get("labels") or {}, MANAGED_BY):
             raise TmcError(
                 f"{resource.kind} {metadata['name']} on '{client.label}' does not carry the label "
-                "app.kubernetes.io/managed-by=tmc.cross_cluster, so it is not removed; remove it yourself if it is yours"
+                "app.kubernetes.io/managed-by=tmc.cross_cluster, so it is not removed; remove it yourself if you want"
             )
         changes.append(Change(resource, live, None))
     return changes

@@ -62,7 +62,7 @@ def load_file(path: str, context: str | None = None, rules: Rules = Rules()) -> 
 
 
 def load_document(document: Document, source: str, context: str | None = None, rules: Rules = Rules()) -> Connection:
-    """The connection of ``context`` of a parsed kubeconfig; ``source`` names it in messages and anchors relative paths."""
+    """The connection of ``context`` of a parsed kubeconfig; ``source`` names it, and relative paths start there."""
     entry_name, entry = _pick_context(document, source, context)
     cluster_name = str(entry.get("cluster", ""))
     user_name = str(entry.get("user", ""))
@@ -166,7 +166,8 @@ def _named(document: Document, section: str, kind: str, name: str, context: str,
     if name not in entries:
         defined = ", ".join(sorted(entries)) or "none"
         raise InvalidInput(
-            f"kubeconfig '{source}': context '{context}' refers to {kind} '{name}' which is not defined; defined: {defined}"
+            f"kubeconfig '{source}': context '{context}' refers to {kind} '{name}' which is not defined; "
+            f"defined: {defined}"
         )
     return entries[name].get(kind) or {}
 

@@ -29,7 +29,10 @@ _DURATION = re.compile(r"([0-9]+(ms|s|m|h))+")
 def cluster_name_problem(name: str, option: str = "name") -> str | None:
     """Why ``name`` cannot be the name of a cluster, or None when it can."""
     if not _LABEL.fullmatch(name):
-        return f"{option} {name!r} is invalid: use lower-case letters, digits and '-', beginning and ending with a letter or digit"
+        return (
+            f"{option} {name!r} is invalid: use lower-case letters, digits and '-', "
+            "beginning and ending with a letter or digit"
+        )
     if len(name) > NAME_LIMIT:
         return (
             f"{option} {name!r} is too long ({len(name)}): at most {NAME_LIMIT} characters, "

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The authentication options that all modules share (as in kubernetes.core, environment included), and what they mean."""
+"""The authentication options that all modules share (as in kubernetes.core), and what they mean."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _HEADER = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
 
 
 def check_pem(pem: str, kind: str, place: str) -> None:
-    """Raises InvalidInput unless ``pem`` holds a ``kind`` ("CERTIFICATE" or "PRIVATE KEY") and, for a CA, a valid one."""
+    """Raises InvalidInput unless ``pem`` holds a ``kind`` ("CERTIFICATE", "PRIVATE KEY"); a CA must not have expired."""
     found = _HEADER.findall(pem)
     if not any(header.endswith(kind) for header in found):
         raise InvalidInput(f"{place}: got {', '.join(found) or 'no PEM block'} where {kind} is expected")

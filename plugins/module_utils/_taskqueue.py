@@ -106,7 +106,7 @@ def _problems_of(document: Object, *, strict: bool) -> Iterator[str]:
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 63:
-        yield f"metadata.name: {name!r} must be at most 63 lower-case letters, digits, '-' or '.', beginning and ending with a letter or digit"
+        yield f"metadata.name: {name!r} must be at most 63 lower-case letters, digits, '-' or '.'"
     spec = document.get("spec")
     if not isinstance(spec, dict):
         yield "spec: Required value" if spec is None else f"spec: must be a mapping, got {type(spec).__name__}"

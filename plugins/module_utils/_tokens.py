@@ -42,13 +42,14 @@ class Wish:
 
 
 def ensure(client: Client, wish: Wish, *, check_mode: bool = False) -> bool:
-    """Writes token and kubeconfig unless those that are there still serve; returns whether anything changed (would change)."""
+    """Writes token and kubeconfig unless those that are there still serve; whether anything was (would be) written."""
     account = client.get(SERVICE_ACCOUNT, wish.account, wish.namespace)
     if account is None:
         if check_mode:
             return True
         raise TmcError(
-            f"ServiceAccount {wish.namespace}/{wish.account} does not exist on '{client.label}': create it before its kubeconfig"
+            f"ServiceAccount {wish.namespace}/{wish.account} does not exist on '{client.label}': "
+            "create it before its kubeconfig"
         )
     text = render(client, wish)
     fresh = serves(_read(wish.token_path), str(account["metadata"]["uid"]), time.time())

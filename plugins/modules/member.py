@@ -51,7 +51,8 @@ options:
     type: str
   credentials_dir:
     description:
-      - Folder for C(hub.kubeconfig), C(local.kubeconfig) and their token files; made with mode C(0700) when it is not there.
+      - Folder for C(hub.kubeconfig), C(local.kubeconfig) and their token files; made with mode C(0700) when it is not
+        there.
       - Without it no token is issued. With O(state=absent) the files are removed.
     type: path
   token_lifetime:
@@ -61,7 +62,7 @@ options:
     default: 86400
   hub_server:
     description:
-      - URL of the hub to write into C(hub.kubeconfig) when the syncer reaches it at another address than this module does.
+      - URL of the hub to write into C(hub.kubeconfig) when the syncer reaches it at another address than this module.
     type: str
   local_server:
     description:
@@ -132,7 +133,7 @@ credentials:
       description: The ones whose token or content was renewed.
       type: list
       elements: str
-  sample: {hub: /state/credentials/east/hub.kubeconfig, local: /state/credentials/east/local.kubeconfig, renewed: [hub, local]}
+  sample: {hub: /credentials/east/hub.kubeconfig, local: /credentials/east/local.kubeconfig, renewed: [hub, local]}
 """
 
 import os
@@ -217,11 +218,15 @@ class Join:
                 raise TmcError(f"{self._taken(joined, uid)}: let that one leave first, or choose another name")
             if name != self.name and joined == uid:
                 raise TmcError(
-                    f"cluster '{self.local.label}' (uid {uid}) has joined as '{name}' already: it cannot join as '{self.name}' too"
+                    f"cluster '{self.local.label}' (uid {uid}) has joined as '{name}' already: "
+                    f"it cannot join as '{self.name}' too"
                 )
 
     def _taken(self, joined: str, uid: str) -> str:
-        return f"Member {self.name} on hub '{self.hub.label}' is the cluster with uid {joined}, not '{self.local.label}' (uid {uid})"
+        return (
+            f"Member {self.name} on hub '{self.hub.label}' is the cluster with uid {joined}, "
+            f"not '{self.local.label}' (uid {uid})"
+        )
 
     def _leave_local(self) -> tuple[str | None, list[_apply.Change]]:
         try:

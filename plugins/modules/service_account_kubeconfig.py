@@ -11,8 +11,8 @@ DOCUMENTATION = r"""
 module: service_account_kubeconfig
 short_description: Write a kubeconfig for a service account
 description:
-  - Asks the cluster for a bound token of an existing ServiceAccount and writes it, together with a kubeconfig that refers to it, to files
-    with mode C(0600). The kubeconfig embeds the cluster's CA.
+  - Asks the cluster for a bound token of an existing ServiceAccount and writes it, together with a kubeconfig that
+    refers to it, to files with mode C(0600). The kubeconfig embeds the cluster's CA.
   - A token that belongs to the same ServiceAccount (by uid) and has more than half of its life left is kept.
   - Nothing is changed on the cluster.
 version_added: 0.1.0
@@ -24,7 +24,8 @@ extends_documentation_fragment:
 options:
   path:
     description:
-      - Path of the kubeconfig. The token lies beside it, with the ending C(.token). The folder is made with mode C(0700) when it is not there.
+      - Path of the kubeconfig. The token lies beside it, with the ending C(.token).
+      - The folder is made with mode C(0700) when it is not there.
     type: path
     required: true
   state:

@@ -12,10 +12,11 @@ module: synced_resource
 short_description: Declare a kind that the fabric carries
 description:
   - Makes one cluster carry a kind. Run it against the hub and against every member.
-  - On the hub it keeps the C(SyncedResource). A new processor starts a new term; the epoch grows by one, in the same conditional write.
+  - On the hub it keeps the C(SyncedResource). A new processor starts a new term; the epoch grows by one, in the same
+    conditional write.
   - On a member it makes the first mirror of it. From then on the member's syncer mirrors what the hub says.
-  - On both it keeps the syncers' rights on the kind and the admission policies C(tmc-copies.<resource>.<group>) and, on the hub,
-    C(tmc-syncers.<resource>.<group>) and C(tmc-identity.<resource>.<group>).
+  - On both it keeps the syncers' rights on the kind and the admission policies C(tmc-copies.<resource>.<group>) and, on
+    the hub, C(tmc-syncers.<resource>.<group>) and C(tmc-identity.<resource>.<group>).
   - The CRD of the kind and those of C(manifests/fabric) must be there.
 version_added: 0.1.0
 author:
@@ -26,7 +27,8 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) declares the kind, V(absent) removes the declaration, the rights and the policies. Objects of the kind stay.
+      - V(present) declares the kind, V(absent) removes the declaration, the rights and the policies.
+      - Objects of the kind stay.
     type: str
     choices: [present, absent]
     default: present
@@ -111,7 +113,14 @@ spec:
   description: Its spec after the call, on this cluster.
   returned: with O(state=present)
   type: dict
-  sample: {group: demo.tmc.io, version: v1, resource: taskqueues, processor: west, epoch: 1, deletionGrace: 5m, statusWriters: []}
+  sample:
+    group: demo.tmc.io
+    version: v1
+    resource: taskqueues
+    processor: west
+    epoch: 1
+    deletionGrace: 5m
+    statusWriters: []
 epoch:
   description: Fencing number of the processor's term.
   returned: with O(state=present)
@@ -199,7 +208,7 @@ class Declaration:
         return [*rights, *_admission.policies(self.kind, cluster, hub=self.hub)]
 
     def _crd(self) -> dict[str, Any]:
-        """What the CRD says; NotReady when it is missing or not Established, InvalidInput for a version it does not serve."""
+        """What the CRD says; NotReady when it is missing or not Established, InvalidInput for an unserved version."""
         where = f"on '{self.client.label}'"
         crd = self.client.get(CUSTOM_RESOURCE_DEFINITION, self.kind.name)
         if crd is None:
@@ -213,7 +222,8 @@ class Declaration:
         version = served.get(self.params["version"])
         if version is None:
             raise InvalidInput(
-                f"version {self.params['version']!r} of {self.kind.name} is not served {where}; served: {', '.join(served)}"
+                f"version {self.params['version']!r} of {self.kind.name} is not served {where}; "
+                f"served: {', '.join(served)}"
             )
         return {
             "kind": crd["spec"]["names"]["kind"],
@@ -255,7 +265,8 @@ class Declaration:
                     raise TmcError(f"cannot write {changes[0].title} on '{self.client.label}': {error}") from error
             changes, spec = self._synced_resource()
         raise TmcError(
-            f"SyncedResource {self.kind.name} on '{self.client.label}' keeps changing: {ATTEMPTS} conditional writes failed"
+            f"SyncedResource {self.kind.name} on '{self.client.label}' keeps changing: "
+            f"{ATTEMPTS} conditional writes failed"
         )
 
     def _try_write(self, change: _apply.Change) -> dict[str, Any]:

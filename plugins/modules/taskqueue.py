@@ -13,10 +13,10 @@ short_description: Submit or remove TaskQueues
 description:
   - Brings one TaskQueue, or thousands in one task, to the wanted state on the cluster that the module is connected to.
     The fabric carries them to all other clusters.
-  - Everything is validated before the first request, so bad input changes nothing. After that every item is tried, and the
-    task fails at the end if any of them failed, with the result of each.
-  - The wanted spec is the whole spec; a field that is left out goes back to its default. Labels and annotations are added to
-    those that are there.
+  - Everything is validated before the first request, so bad input changes nothing. After that every item is tried, and
+    the task fails at the end if any of them failed, with the result of each.
+  - The wanted spec is the whole spec; a field that is left out goes back to its default. Labels and annotations are
+    added to those that are there.
   - Copies of another cluster's TaskQueues are read-only; change or remove them where they were created.
 version_added: 0.1.0
 author:
@@ -47,8 +47,8 @@ options:
     type: path
   template:
     description:
-      - A TaskQueue of which O(count) are made. In any text of it V({index}) is replaced by the number of the item, V({index:04d})
-        by the number padded with zeros.
+      - A TaskQueue of which O(count) are made. In any text of it V({index}) is replaced by the number of the item,
+        V({index:04d}) by the number padded with zeros.
     type: dict
   count:
     description:
@@ -72,7 +72,8 @@ options:
     default: default
   wait_for:
     description:
-      - What to wait for, with O(wait=true). By default, that the status has any phase. With O(state=absent), that the items are gone.
+      - What to wait for, with O(wait=true). By default, that the status has any phase.
+      - With O(state=absent), that the items are gone.
     type: dict
     suboptions:
       phase:
