@@ -226,3 +226,22 @@ async def test_a_queue_that_waits_long_is_told_that_it_was_seen(api: FakeApi, mo
         executor.release_all()
         await eventually(lambda: phase(api, "second") == "Completed")
         assert me.writes == 5
+
+
+async def test_a_queue_that_the_planner_trips_over_does_not_stop_the_others(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trip(*arguments: Any) -> Any:
+        if arguments[0].key.name == "poison":
+            raise ZeroDivisionError("oops")
+        return settle(*arguments)
+
+    settle = coordinator.settle
+    monkeypatch.setattr(coordinator, "settle", trip)
+    api.put(TASK_QUEUES, queue_object("poison", priority="critical"))
+    api.put(TASK_QUEUES, queue_object("good"))
+    async with station(api.connection, workers=1):
+        await eventually(lambda: phase(api, "good") == "Completed")
+        assert phase(api, "poison") == ""
+        monkeypatch.setattr(coordinator, "settle", settle)
+        await eventually(lambda: phase(api, "poison") == "Completed")

@@ -120,6 +120,14 @@ def test_an_outcome_whose_claim_another_took_over_is_not_recorded() -> None:
     assert progress.stale == {"a"}
 
 
+def test_an_outcome_is_not_recorded_when_another_started_over_with_the_same_number_of_attempts() -> None:
+    mine = step(queue(tasks="a"))
+    taken = step(queue(tasks="a", region="other", status=mine.status), author=SUCCESSOR)
+    assert states(taken.status) == {"a": ("Running", 1)}
+    progress = settled(queue(tasks="a", region="other", status=taken.status), ended(running(mine)))
+    assert progress.stale == {"a"}
+
+
 def test_an_outcome_of_a_former_attempt_is_not_recorded() -> None:
     status = step(queue(tasks="a")).status
     retried = step(queue(tasks="a", status=status))

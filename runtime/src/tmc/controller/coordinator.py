@@ -7,19 +7,19 @@ happens to it meanwhile is in the next round. A round never waits: everything sl
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, Protocol
 
 from tmc.api.client import Object
 from tmc.controller import ledger
+from tmc.controller.board import Board
 from tmc.controller.executor import Executor
 from tmc.controller.model import Queue, Unreadable, parse_queue
 from tmc.controller.plan import Decision, Progress, decide, settle
 from tmc.controller.resources import Standing
 from tmc.controller.runs import RunPool
-from tmc.controller.schedule import Demand, schedule
 from tmc.controller.status import Author
 from tmc.controller.writer import Written
 from tmc.core.backoff import Backoff
@@ -81,8 +81,7 @@ class Coordinator:
         self._wake = asyncio.Event()
         self._ended = False
         self._dirty: set[ObjectKey] = set()
-        self._progress: dict[ObjectKey, Progress] = {}
-        self._waiting_since: dict[ObjectKey, float] = {}
+        self._board = Board()
         self._writing: dict[ObjectKey, asyncio.Task[None]] = {}
         self._reserved: dict[ObjectKey, int] = {}
         self._failures: dict[ObjectKey, Backoff] = {}
@@ -126,12 +125,23 @@ class Coordinator:
             return
         busy = self._writing.keys() | self._resting
         for key in self._dirty - busy:
-            self._refresh(key, author)
-        self._dirty &= busy
-        grants = schedule(self._demands(busy), self._workers - self._pool.active - sum(self._reserved.values()))
-        due = {key for key, progress in self._progress.items() if progress.due} - busy
-        for key in due | grants.keys():
-            self._launch(key, grants.get(key, 0), author)
+            self._isolated(key, partial(self._refresh, key, author))
+        self._dirty &= busy | self._resting
+        for key, grants in self._board.turns(self._free_workers()).items():
+            self._isolated(key, partial(self._launch, key, grants, author))
+
+    def _isolated(self, key: ObjectKey, action: Callable[[], None]) -> None:
+        """Whatever is wrong with one queue costs that queue's turn, not the controller."""
+        try:
+            action()
+        except Exception as problem:  # noqa: BLE001 - see above
+            _LOG.exception("queue could not be handled", extra={"queue": str(key)})
+            self._pool.forget(key)
+            self._board.drop(key)
+            self._rest(key, Written(False, f"{type(problem).__name__}: {problem}"))
+
+    def _free_workers(self) -> int:
+        return self._workers - self._pool.active - sum(self._reserved.values())
 
     def _take_standing(self) -> None:
         standing = self._standing()
@@ -142,7 +152,7 @@ class Coordinator:
             if author is not None:
                 _LOG.info("working", extra={"cluster": self._cluster, "epoch": author.term.epoch})
         if author is None:
-            self._progress.clear()
+            self._board.clear()
             self._pool.forget_all()
             if standing.reason != self._idle_reason:
                 _LOG.info(standing.reason)
@@ -154,17 +164,12 @@ class Coordinator:
         progress = settle(queue, author, self._pool.of(key), self._pool.result_of) if queue else None
         if progress is None or progress.frozen:
             self._pool.forget(key)
-            self._progress.pop(key, None)
-            self._waiting_since.pop(key, None)
+            self._board.drop(key)
             return
         if progress.stale:
             _LOG.warning("claims lost", extra={"queue": str(key), "tasks": sorted(progress.stale)})
             self._pool.forget(key, progress.stale)
-        self._progress[key] = progress
-        if progress.unacknowledged:
-            self._waiting_since.setdefault(key, asyncio.get_running_loop().time())
-        else:
-            self._waiting_since.pop(key, None)
+        self._board.put(progress, asyncio.get_running_loop().time())
 
     def _read(self, key: ObjectKey) -> Queue | None:
         obj = self._objects.get(key)
@@ -181,13 +186,9 @@ class Coordinator:
                 self._tell(obj, "Unreadable", str(problem))
             return None
 
-    def _demands(self, busy: set[ObjectKey]) -> Iterator[Demand]:
-        for key, progress in self._progress.items():
-            if key not in busy:
-                yield Demand(progress.queue.rank, progress.queue.created, key, progress.wanted)
-
     def _launch(self, key: ObjectKey, grants: int, author: Author) -> None:
-        progress = self._progress.pop(key)
+        progress = self._board.take(key)
+        assert progress is not None
         decision = decide(progress, grants, author, self._now())
         self._reserved[key] = len(decision.claims)
         self._writing[key] = asyncio.create_task(self._write(progress, decision, author), name=f"write {key}")
@@ -240,17 +241,11 @@ class Coordinator:
         """Tell queues that wait long for a worker that they were seen: the next in line first."""
         while True:
             await asyncio.sleep(1.0)
-            if self._author is None or not self._waiting_since:
-                continue
-            before = asyncio.get_running_loop().time() - COURTESY_SECONDS
-            waiting = [
-                Demand(progress.queue.rank, progress.queue.created, key, 0)
-                for key, since in self._waiting_since.items()
-                if since <= before and (progress := self._progress.get(key)) is not None
-            ]
-            for demand in heapq.nsmallest(COURTESY_BATCH, waiting):
-                if demand.key not in self._resting:
-                    self._launch(demand.key, 0, self._author)
+            since = asyncio.get_running_loop().time() - COURTESY_SECONDS
+            author = self._author
+            if author is not None:
+                for key in self._board.overlooked(since, COURTESY_BATCH):
+                    self._isolated(key, partial(self._launch, key, 0, author))
 
     def _stop(self) -> None:
         self._pool.forget_all()
@@ -258,5 +253,5 @@ class Coordinator:
             write.cancel()
         self._writing.clear()
         self._reserved.clear()
-        self._progress.clear()
+        self._board.clear()
         self._author = None
