@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
-
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
     ApiError,
     InvalidInput,
@@ -28,6 +26,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
     Unreachable,
 )
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Connection
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import urllib3
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._names import FIELD_MANAGER
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import Resource
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, KubeconfigMissing
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._pem import check_pem
 
 Document = dict[str, Any]

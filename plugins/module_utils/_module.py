@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import NotReady, TmcError
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import require
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import connection_of
 
 Result = dict[str, Any]
@@ -19,6 +20,7 @@ Result = dict[str, Any]
 
 def run(module: AnsibleModule, body: Callable[[AnsibleModule], Result]) -> None:
     """Ends the module with what ``body`` returns, or with its error as the message."""
+    require(module)
     try:
         result = body(module)
     except NotReady as error:

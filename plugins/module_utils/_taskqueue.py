@@ -15,9 +15,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._names import is_dns_label, is_duration
 
 Object = dict[str, Any]

@@ -16,10 +16,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import Client
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError, TmcError
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import SERVICE_ACCOUNT
 
 SHORTEST_LIFETIME = 600
