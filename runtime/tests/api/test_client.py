@@ -87,7 +87,10 @@ async def test_lists_count_as_lists(api: FakeApi, client: ApiClient) -> None:
         api.version,
     )
     assert client.requests == {("LIST", WIDGETS.name): 3}
-    assert "spec" not in (await client.list(WIDGETS, metadata_only=True)).items[0]
+    bare = (await client.list(WIDGETS, metadata_only=True)).items[0]
+    assert bare.keys() == {"metadata"}
+    assert "managedFields" not in bare["metadata"]
+    assert "managedFields" in listed.items[0]["metadata"]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,9 @@ async def test_a_failing_comparison_is_tried_again(api: FakeApi) -> None:
         api.hang_watches()
         api.fail("LIST", 500, times=2)
         api.put(WIDGETS, widget("one", 2))
+        await eventually(lambda: "ServerError" in w.reflector.fault)
         await eventually(lambda: w.size("one") == 2)
+        await eventually(lambda: not w.reflector.fault)
 
 
 async def held_list(api: FakeApi) -> tuple[asyncio.Event, asyncio.Event]:

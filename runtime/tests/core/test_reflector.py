@@ -246,8 +246,10 @@ async def test_not_reachable_at_first(api: FakeApi) -> None:
     async with world(api, synced=False) as w:
         await eventually(lambda: w.reflector.stats.failures >= 2)
         assert w.reflector.last_contact == 0.0
+        assert "Unreachable" in w.reflector.fault
         await api.listen()
         await eventually(lambda: key("one") in w.reflector.store)
+        await eventually(lambda: not w.reflector.fault, "a silent stream that lives is healthy")
         assert w.reflector.last_contact > 0.0
 
 

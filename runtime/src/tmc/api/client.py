@@ -97,7 +97,10 @@ class ApiClient:
         page_size: int = 500,
         label_selector: str = "",
     ) -> ListResult:
-        """A consistent list of all pages. When its continue token expires it starts over, in one piece."""
+        """A consistent list of all pages. When its continue token expires it starts over, in one piece.
+
+        ``metadata_only``: items have nothing but ``metadata``, without managedFields.
+        """
         selector = {"labelSelector": label_selector} if label_selector else {}
         accept = METADATA_ONLY if metadata_only else None
         path = resource.path(namespace)
@@ -117,7 +120,10 @@ class ApiClient:
         while True:
             page = await self._send("GET", path, counted, params=params, accept=accept, verb="LIST")
             try:
-                items += [checked(item) for item in page.get("items") or []]
+                for item in page.get("items") or []:
+                    items.append(checked(item))
+                    if accept:  # of metadata alone managedFields are the larger part, and nobody compares them
+                        item["metadata"].pop("managedFields", None)
                 token, version = page["metadata"].get("continue"), int(page["metadata"]["resourceVersion"])
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise Unreachable(f"GET {path}: the answer is not a Kubernetes list", ambiguous=False) from error

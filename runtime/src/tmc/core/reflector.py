@@ -54,7 +54,7 @@ class Reflector:
     """See the module. ``on_change`` is called with the key of whatever may have changed: look at the store, not at why.
 
     ``resource_version`` is the high-water mark: what the API server has shown at most; it never goes back.
-    ``last_contact``: ``time.monotonic()`` of the last sign of life. ``fault``: why the kind cannot be followed now.
+    ``last_contact``: ``time.monotonic()`` of the last sign of life.
     """
 
     def __init__(
@@ -83,7 +83,12 @@ class Reflector:
         self._stream_scope: asyncio.Timeout | None = None
         self._proves_healthy: asyncio.TimerHandle | None = None
         self._backoff = Backoff(BACKOFF_BASE, BACKOFF_CAP)
-        self.fault = ""
+        self._faults = {"follow": "", "compare": ""}  # one for each of the two loops
+
+    @property
+    def fault(self) -> str:
+        """Why the kind cannot be followed or compared at present; empty when all is well."""
+        return self._faults["follow"] or self._faults["compare"]
 
     async def wait_synced(self) -> None:
         """Return when the first consistent list is in the store."""
@@ -109,29 +114,29 @@ class Reflector:
             except (ApiError, Unreachable, StaleList) as error:
                 expired = expired or isinstance(error, Gone)
                 first_expiry = isinstance(error, Gone) and not self._backoff.failures
-                delay = self._failed(error)
+                self._failed("follow", error)
+                delay = max(self._backoff.next(), _retry_after(error))
             await asyncio.sleep(0 if first_expiry else delay)
 
-    def _failed(self, error: Exception) -> float:
-        """Count and log a fault; the seconds to wait before the next try."""
+    def _failed(self, what: str, error: Exception) -> None:
+        """Count a fault; log it when it is not the same as last time."""
         self.stats.failures += 1
         text = f"{type(error).__name__}: {error}"
-        log.log(
-            logging.DEBUG if text == self.fault else logging.WARNING,
-            "cannot follow %s on %s: %s", self.resource.name, self._client.connection.name, text,
-        )  # fmt: skip
-        self.fault = text
-        retry_after = error.retry_after if isinstance(error, ApiError) else None
-        return max(self._backoff.next(), retry_after or 0.0)
+        level = logging.DEBUG if text == self._faults[what] else logging.WARNING
+        log.log(level, "cannot %s %s on %s: %s", what, self.resource.name, self._client.connection.name, text)
+        self._faults[what] = text
+
+    def _works(self, what: str) -> None:
+        if self._faults[what]:
+            log.info("can %s %s on %s again", what, self.resource.name, self._client.connection.name)
+            self._faults[what] = ""
 
     def _contact(self) -> None:
         self.last_contact = time.monotonic()
 
     def _healthy(self) -> None:
         self._backoff.reset()
-        if self.fault:
-            log.info("following %s on %s again", self.resource.name, self._client.connection.name)
-            self.fault = ""
+        self._works("follow")
 
     async def _list(self, *, metadata_only: bool) -> ListResult:
         """A list that is not older than anything seen before it was asked for. Raises StaleList."""
@@ -227,10 +232,10 @@ class Reflector:
             try:
                 await self._compare()
             except (ApiError, Unreachable, StaleList) as error:
-                self.stats.failures += 1
-                log.info("cannot compare %s on %s: %s", self.resource.name, self._client.connection.name, error)
-                if isinstance(error, ApiError) and error.retry_after:
-                    await asyncio.sleep(error.retry_after)
+                self._failed("compare", error)
+                await asyncio.sleep(_retry_after(error))
+            else:
+                self._works("compare")
 
     async def _compare(self) -> None:
         listed = await self._list(metadata_only=True)
@@ -279,3 +284,7 @@ class Reflector:
         if self._stream_scope is not None and not self._stream_scope.expired():
             self.stats.streams_replaced += 1
             self._stream_scope.reschedule(asyncio.get_running_loop().time())
+
+
+def _retry_after(error: Exception) -> float:
+    return (isinstance(error, ApiError) and error.retry_after) or 0.0
