@@ -23,7 +23,8 @@ PLAY_DEADLINE = 900.0  # seconds; only ends a hang
 class Fabric:
     """A deployed fabric: one hub and its members, each reached through `kubeconfig(cluster)`.
 
-    Programs are named as the supervisor names them: `syncer-east`, `taskqueue-controller`, `kcp-apiserver`, ...
+    Programs go by any part of the supervisor's name for them that only one has, in whole words: `syncer-east`,
+    `taskqueue-controller`, `kcp-apiserver`, `west-etcd`.
     """
 
     repository: Path
@@ -74,11 +75,13 @@ class Fabric:
 
     def start(self, program: str) -> None:
         """Start a program and wait until the supervisor counts it as running."""
-        self._of(program)[0].startProcess(self._of(program)[1])
+        rpc, name = self._of(program)
+        rpc.startProcess(name)
 
     def stop(self, program: str) -> None:
         """Stop a program and wait until it has ended."""
-        self._of(program)[0].stopProcess(self._of(program)[1])
+        rpc, name = self._of(program)
+        rpc.stopProcess(name)
 
     def pid(self, program: str) -> int:
         """Process id of a running program; raises LookupError when it does not run."""
@@ -92,11 +95,16 @@ class Fabric:
 
     def _of(self, program: str) -> tuple[Any, str]:
         """The supervisor that keeps `program`, and the name that this supervisor knows it by (`group:name`)."""
-        for rpc in self._supervisors():
-            for info in rpc.getAllProcessInfo():
-                if info["name"] == program:
-                    return rpc, f"{info['group']}:{info['name']}"
-        raise LookupError(f"no program {program!r}; there are: {', '.join(self.programs()) or 'none'}")
+        found = [
+            (rpc, f"{info['group']}:{info['name']}")
+            for rpc in self._supervisors()
+            for info in rpc.getAllProcessInfo()
+            if f"-{program}-" in f"-{info['name']}-"
+        ]
+        if len(found) != 1:
+            names = ", ".join(self.programs()) or "none"
+            raise LookupError(f"{len(found)} programs go by {program!r}, one is needed; there are: {names}")
+        return found[0]
 
     def _supervisors(self) -> list[Any]:
         sockets = sorted(path for path in self.state_dir.rglob("*.sock") if path.is_socket() and "superv" in str(path))
