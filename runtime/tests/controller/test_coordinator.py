@@ -8,7 +8,7 @@ import pytest
 
 from runtime.tests.controller.builders import queue_object, states
 from runtime.tests.controller.stations import GatedExecutor, Ledger, station
-from runtime.tests.fakeapi import FakeApi
+from runtime.tests.fakeapi import Call, FakeApi
 from runtime.tests.waiting import eventually
 from tmc.controller import coordinator
 from tmc.controller.model import Task, Term
@@ -26,7 +26,9 @@ def phase(api: FakeApi, name: str = "q") -> str:
     return str(status(api, name).get("phase", ""))
 
 
-async def test_a_queue_of_five_tasks_costs_two_status_writes(api: FakeApi, ledger: Ledger) -> None:
+async def test_a_queue_of_five_tasks_costs_two_status_writes(
+    api: FakeApi, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
     async with station(api.connection, executor=SimulateExecutor(0.05)) as me:
         api.put(TASK_QUEUES, queue_object(tasks="abcde"))
         await eventually(lambda: phase(api) == "Completed")
@@ -34,6 +36,22 @@ async def test_a_queue_of_five_tasks_costs_two_status_writes(api: FakeApi, ledge
         assert me.client.requests[("GET", TASK_QUEUES.name)] == 0
     ledger.assert_nothing_done_twice()
     assert len(ledger.successes()) == 5
+    assert "claims lost" not in caplog.text
+
+
+async def test_attempts_that_end_shortly_after_each_other_share_a_write(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "COALESCE_SECONDS", 1.0)
+    executor = GatedExecutor()
+    api.put(TASK_QUEUES, queue_object(tasks="ab"))
+    async with station(api.connection, executor=executor) as me:
+        await eventually(lambda: len(executor.waiting) == 2)
+        executor.release("a")
+        await eventually(lambda: executor.waiting == ["b"])
+        executor.release("b")
+        await eventually(lambda: phase(api) == "Completed")
+        assert me.writes == 2
 
 
 async def test_outcomes_and_new_claims_share_a_write(api: FakeApi) -> None:
@@ -41,6 +59,17 @@ async def test_outcomes_and_new_claims_share_a_write(api: FakeApi) -> None:
         api.put(TASK_QUEUES, queue_object(tasks="abcdef", parallelism=2))
         await eventually(lambda: phase(api) == "Completed")
         assert me.writes == 4
+
+
+async def test_progress_is_shown_while_the_rest_still_runs(api: FakeApi) -> None:
+    executor = GatedExecutor()
+    api.put(TASK_QUEUES, queue_object(tasks="ab"))
+    async with station(api.connection, executor=executor):
+        await eventually(lambda: len(executor.waiting) == 2)
+        executor.release("a")
+        await eventually(lambda: status(api)["progress"] == "1/2")
+        assert phase(api) == "Running"
+        assert executor.waiting == ["b"]
 
 
 async def test_no_more_tasks_run_than_there_are_workers(api: FakeApi) -> None:
@@ -203,6 +232,20 @@ async def test_a_processor_that_moves_stops_the_running_tasks_at_once(api: FakeA
         assert me.writes == 2
     assert states(status(api)) == {"a": ("Running", 2), "b": ("Running", 2), "c": ("Pending", 0)}
     assert status(api)["epoch"] == 3
+
+
+async def test_a_claim_whose_term_ended_under_the_write_is_not_started(api: FakeApi, ledger: Ledger) -> None:
+    async with station(api.connection) as me:
+
+        async def end_the_term(_call: Call) -> None:
+            me.standing[0] = Standing(None, "moved")
+
+        api.intercept(end_the_term, "PATCH", TASK_QUEUES.name)
+        api.put(TASK_QUEUES, queue_object())
+        await eventually(lambda: phase(api) == "Running")
+        me.move(Standing(Term("west", 3)))
+        await eventually(lambda: phase(api) == "Completed")
+    assert {attempt for *_, attempt in ledger.attempts("started")} == {2}
 
 
 async def test_a_status_of_a_newer_term_is_left_alone(api: FakeApi) -> None:

@@ -126,7 +126,7 @@ async def test_a_controller_that_was_frozen_cannot_record_what_its_successor_too
         async def notice_that_the_lease_is_lost(_call: Call) -> None:
             first.move(Standing(None, "the Lease is lost"))
 
-        await eventually(lambda: len(frozen.waiting) == 2)
+        await eventually(lambda: len(frozen.waiting) == 2 and len(api.watches) == 1)
         api.hang_watches()  # it sees nothing of what happens now
         async with station(api.connection, "successor", executor=successor):
             await eventually(lambda: len(successor.waiting) == 2)
