@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from runtime.tests.core.reflecting import NEVER, WIDGETS, key, widget, world
 from runtime.tests.fakeapi import Call, FakeApi
 from runtime.tests.waiting import eventually
@@ -54,7 +56,11 @@ async def test_a_deletion_that_was_a_lie_is_healed(api: FakeApi) -> None:
         lie["metadata"]["resourceVersion"] = str(api.version)
         api.say("DELETED", lie)
         await eventually(lambda: key("one") not in w.reflector.store)
-        await eventually(lambda: key("one") in w.reflector.store)
+        await eventually(lambda: w.reflector.stats.streams_replaced == 1)
+        assert key("one") in w.reflector.store
+        w.reflector._floor = NEVER
+        api.put(WIDGETS, widget("one", 2))
+        await eventually(lambda: w.size("one") == 2, "and the watch is believed again")
 
 
 async def test_many_differences_are_one_list(api: FakeApi) -> None:
@@ -135,6 +141,34 @@ async def test_an_event_that_comes_in_the_grace_is_no_fault_of_the_watch(api: Fa
         await eventually(lambda: w.reflector.stats.comparisons == 1)
         await eventually(lambda: w.reflector._position >= api.version)
         assert (w.reflector.stats.healed, w.reflector.stats.streams_replaced) == (0, 0)
+
+
+@pytest.mark.parametrize("overtaken_by", ["change", "deletion"])
+async def test_a_fetched_object_that_was_overtaken_is_not_taken_in(api: FakeApi, overtaken_by: str) -> None:
+    async with world(api, floor=FLOOR) as w:
+        api.drop = lambda kind, obj: obj["spec"]["size"] == 2
+        asked, release = asyncio.Event(), asyncio.Event()
+
+        async def hold(call: Call) -> Any:
+            answer = await api._answer(call)
+            w.reflector._floor = NEVER  # what goes wrong now stays wrong
+            asked.set()
+            await release.wait()
+            return answer
+
+        api.intercept(hold, "GET")
+        api.put(WIDGETS, widget("one", 2))
+        await asked.wait()
+        if overtaken_by == "change":
+            api.put(WIDGETS, widget("one", 3))
+            await eventually(lambda: w.size("one") == 3)
+        else:
+            api.put(WIDGETS, widget("one", 4))
+            api.remove(WIDGETS, "one", "a")
+            await eventually(lambda: key("one") not in w.reflector.store)
+        release.set()
+        await eventually(lambda: w.reflector.stats.streams_replaced == 1, "the end of the comparison")
+        assert w.size("one") == (3 if overtaken_by == "change" else None)
 
 
 # -- own writes

@@ -16,14 +16,14 @@ from tmc.api.resource import LEASES
 from tmc.core import lease as module
 from tmc.core.lease import LeaderElector
 
-DURATION, RENEW = 1.0, 0.1
+LONG, SHORT, RENEW = 30.0, 1.0, 0.1  # LONG: longer than any test; SHORT where a term has to run out
 
 
 class Candidate:
     """An elector whose lead() notes when it starts and stops."""
 
     def __init__(self, client: ApiClient, **options: Any) -> None:
-        self.elector = LeaderElector(client, "a", "l", **{"duration": DURATION, "renew": RENEW, **options})
+        self.elector = LeaderElector(client, "a", "l", **{"duration": LONG, "renew": RENEW, **options})
         self.leads = False
         self.terms = 0
 
@@ -72,7 +72,7 @@ async def test_creates_renews_and_releases(api: FakeApi, client: ApiClient) -> N
     async with Candidate(client).campaigning() as one:
         await eventually(lambda: one.leads)
         first = spec(api)
-        assert (first["holderIdentity"], first["leaseDurationSeconds"]) == (one.elector.identity, 1)
+        assert (first["holderIdentity"], first["leaseDurationSeconds"]) == (one.elector.identity, 30)
         assert first["leaseTransitions"] == 0
         await eventually(lambda: spec(api)["renewTime"] != first["renewTime"])
         assert spec(api)["acquireTime"] == first["acquireTime"]
@@ -174,7 +174,7 @@ async def test_a_lease_taken_by_another_ends_the_term(api: FakeApi, client: ApiC
 
 @pytest.mark.parametrize("code", [500, 403, 409])
 async def test_failed_renewals_are_tolerated_within_the_duration(api: FakeApi, client: ApiClient, code: int) -> None:
-    async with Candidate(client, duration=30.0).campaigning() as one:
+    async with Candidate(client).campaigning() as one:
         await eventually(lambda: one.leads)
         api.fail("PATCH", code, times=3)
         before = spec(api)["renewTime"]
@@ -186,7 +186,7 @@ async def test_a_renewal_that_hangs_is_given_up_and_tried_again(api: FakeApi, cl
     async def hang(_call: Call) -> None:
         await asyncio.sleep(3600)
 
-    async with Candidate(client, duration=30.0).campaigning() as one:
+    async with Candidate(client).campaigning() as one:
         await eventually(lambda: one.leads)
         before = spec(api)["renewTime"]
         api.intercept(hang, "PATCH")
@@ -195,7 +195,7 @@ async def test_a_renewal_that_hangs_is_given_up_and_tried_again(api: FakeApi, cl
 
 
 async def test_a_leader_that_is_cut_off_stops_before_another_starts(api: FakeApi, client: ApiClient) -> None:
-    cut_off, overlaps = Candidate(client), list[bool]()
+    cut_off, overlaps = Candidate(client, duration=SHORT), list[bool]()
 
     class Watchful(Candidate):
         async def lead(self) -> None:
@@ -209,28 +209,29 @@ async def test_a_leader_that_is_cut_off_stops_before_another_starts(api: FakeApi
             if call.request.headers["User-Agent"] == "cut-off":
                 raise Refused(503, "ServiceUnavailable", "cut off")
 
+        transitions = spec(api)["leaseTransitions"]
         assert client._session is not None
         client._session.headers["User-Agent"] = "cut-off"
         api.intercept(refuse, resource=LEASES.name, times=10_000)
         async with ApiClient(api.connection) as other, Watchful(other).campaigning() as successor:
             await eventually(lambda: successor.leads)
             assert overlaps == [False]
-            assert cut_off.terms == 1
-            assert spec(api)["leaseTransitions"] == 1
+            assert spec(api)["leaseTransitions"] == transitions + 1
 
 
 async def test_after_an_outage_it_leads_again(api: FakeApi, client: ApiClient) -> None:
-    async with Candidate(client).campaigning() as one:
+    async with Candidate(client, duration=SHORT).campaigning() as one:
         await eventually(lambda: one.leads)
         await api.stop_listening()
         await eventually(lambda: not one.leads)
         await api.listen()
         await eventually(lambda: one.leads)
-        assert (one.terms, spec(api)["leaseTransitions"]) == (2, 0), "its own lease: no transition"
+        assert one.terms >= 2
+        assert spec(api)["leaseTransitions"] == 0, "its own lease: no transition"
 
 
 async def test_a_lease_that_was_deleted_is_made_anew(api: FakeApi, client: ApiClient) -> None:
-    async with Candidate(client, duration=30.0).campaigning() as one:
+    async with Candidate(client).campaigning() as one:
         await eventually(lambda: one.leads)
         api.remove(LEASES, "l", "a")
         await eventually(lambda: ("a", "l") in api.objects[LEASES.name])
@@ -276,6 +277,23 @@ async def test_released_only_after_lead_has_stopped(api: FakeApi, client: ApiCli
     task.cancel()
     await asyncio.wait([task])
     assert (seen, spec(api)["holderIdentity"]) == ([elector.identity], "")
+
+
+async def test_released_also_when_a_renewal_is_under_way(api: FakeApi, client: ApiClient) -> None:
+    started = asyncio.Event()
+
+    async def carry_out_but_never_answer(call: Call) -> None:
+        await api._answer(call)
+        started.set()
+        await asyncio.sleep(3600)
+
+    async with Candidate(client, renew=10.0).campaigning() as one:
+        await eventually(lambda: one.leads)
+        api.intercept(carry_out_but_never_answer, "PATCH")
+        renewal = asyncio.create_task(one.elector._try())
+        await started.wait()
+        renewal.cancel()
+    assert spec(api)["holderIdentity"] == ""
 
 
 async def test_identities_are_fresh(client: ApiClient) -> None:

@@ -140,6 +140,7 @@ async def test_endless_410_does_not_spin(api: FakeApi, monkeypatch: pytest.Monke
     async with world(api, synced=False) as w:
         await eventually(lambda: api.watches)
         assert (len(delays), w.reflector._backoff.failures) == (6, 6), "each one backs off further"
+        assert w.reflector.stats.failures == 5, "the first is in the ordinary course"
         api.put(WIDGETS, widget("one", 2))
         await eventually(lambda: w.size("one") == 2)
         assert w.reflector._backoff.failures == 0

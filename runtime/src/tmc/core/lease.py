@@ -50,7 +50,7 @@ class LeaderElector:
         self._field_manager = field_manager
         self._lease: dict[str, Any] | None = None  # as last seen
         self._seen_at = 0.0
-        self._stale = False  # a write got lost: what was last seen may not be how it is
+        self._stale = False  # a write was begun and its answer not seen: the Lease may not be what it was
         self._held_until = 0.0
 
     @property
@@ -93,7 +93,7 @@ class LeaderElector:
 
     async def _keep(self) -> None:
         """Renew; return when the Lease is lost or the term has run out."""
-        while self.leading:
+        while True:
             await asyncio.sleep(min(self.renew, max(0.0, self._held_until - time.monotonic())))
             if not self.leading:
                 break
@@ -110,8 +110,7 @@ class LeaderElector:
             async with asyncio.timeout(self.renew):
                 held = await self._acquire_or_renew()
         except (ApiError, Unreachable, TimeoutError) as error:
-            log.warning("lease %s/%s: %s", self._namespace, self._name, error or "timed out")
-            self._stale = True
+            log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "timed out")
             return False
         if held:
             self._held_until = started + self.duration
@@ -181,6 +180,7 @@ class LeaderElector:
 
     async def _write(self, lease: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
         """Compare-and-swap: raises Conflict when the Lease is not the one that was seen."""
+        self._stale = True  # until its answer is seen; also when it is cancelled half-way
         patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": spec}
         return await self._client.patch(LEASES, self._name, self._namespace, patch, field_manager=self._field_manager)
 
@@ -194,7 +194,7 @@ class LeaderElector:
                     spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
                     self._see(await self._write(lease, spec))
         except (ApiError, Unreachable, TimeoutError) as error:
-            log.info("lease %s/%s was not released: %s", self._namespace, self._name, error or "timed out")
+            log.info("lease %s/%s was not released: %s", self._namespace, self._name, str(error) or "timed out")
 
 
 async def _call(lead: Callable[[], Awaitable[None]]) -> None:

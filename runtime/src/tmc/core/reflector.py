@@ -112,11 +112,16 @@ class Reflector:
                 await self._stream()
                 continue
             except (ApiError, Unreachable, StaleList) as error:
-                expired = expired or isinstance(error, Gone)
-                first_expiry = isinstance(error, Gone) and not self._backoff.failures
-                self._failed("follow", error)
+                lapsed = isinstance(error, Gone)
+                expired = expired or lapsed
+                # A version too old is in the ordinary course once: list at once. Again and again it is a fault.
+                at_once = lapsed and not self._backoff.failures
                 delay = max(self._backoff.next(), _retry_after(error))
-            await asyncio.sleep(0 if first_expiry else delay)
+                if at_once:
+                    log.info("listing %s on %s anew: %s", self.resource.name, self._client.connection.name, error)
+                else:
+                    self._failed("follow", error)
+            await asyncio.sleep(0 if at_once else delay)
 
     def _failed(self, what: str, error: Exception) -> None:
         """Count a fault; log it when it is not the same as last time."""
