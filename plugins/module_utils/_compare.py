@@ -71,7 +71,7 @@ def _compare_one(key: Key, views: dict[str, dict[Key, Object]], ignored: tuple[s
         if any(field == one or field.startswith((f"{one}.", f"{one}[")) for one in ignored):
             continue
         values = {cluster: fields.get(field, ABSENT) for cluster, fields in flat.items()}
-        first = next(iter(values.values()))
+        first = flat[min(flat)].get(field, ABSENT)
         if any(value != first or type(value) is not type(first) for value in values.values()):
             yield Difference(*key, field, values)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+__all__ = ["MISSING", "require", "urllib3", "yaml"]
+
 MISSING: dict[str, str] = {}
 
 urllib3: Any = None

@@ -297,6 +297,8 @@ def check(params: dict[str, Any]) -> None:
 
 def _problems(params: dict[str, Any]) -> Any:
     names, processor = params["clusters"], params["processor"]
+    if params["state"] == "present" and not processor:  # required_if lets an explicit null or "" through
+        yield f"processor {processor!r} is no cluster: name the one whose controller works on the kind"
     if problem := _names.cluster_name_problem(params["cluster_name"], "cluster_name"):
         yield problem
     if processor and (problem := _names.cluster_name_problem(processor, "processor")):
