@@ -10,6 +10,7 @@ it ends only when the validator passes again.
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -53,18 +54,21 @@ def clusters_of(fabric: Any) -> list[str]:
     return [fabric.clusters["hub"], *fabric.clusters["members"]]
 
 
+def command_line(fabric: Any, paths: dict[str, Path]) -> list[str]:
+    hub, *members = clusters_of(fabric)
+    command = [str(Path(sys.executable).with_name("tmc")), "validate", f"--hub={hub}={paths[hub]}"]
+    return [*command, *(f"--member={name}={paths[name]}" for name in members)]
+
+
 @pytest.fixture
 def validate(fabric: Any, tmp_path: Path) -> Validate:
     """Runs `tmc validate` as a user would; `kubeconfigs` replaces those of the fabric."""
 
     def run(kubeconfigs: dict[str, Path] | None = None, timeout: str = "20s") -> Verdict:
         paths = kubeconfigs or {name: fabric.kubeconfig(name) for name in clusters_of(fabric)}
-        hub, *members = clusters_of(fabric)
         report = tmp_path / "report.json"
         report.unlink(missing_ok=True)
-        command = [Path(sys.executable).with_name("tmc"), "validate", f"--hub={hub}={paths[hub]}"]
-        command += [f"--member={name}={paths[name]}" for name in members]
-        command += [f"--timeout={timeout}", f"--report={report}"]
+        command = [*command_line(fabric, paths), f"--timeout={timeout}", f"--report={report}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         assert "\x1b" not in done.stdout, "escape codes although nobody looks at a terminal"
@@ -235,3 +239,40 @@ def test_a_perfect_forgery_is_found_when_the_policies_are_gone(fabric: Any, vali
     assert set(guards) == set(clusters_of(fabric))
     assert all("ACCEPTED" in reason and POLICY in reason for reason in guards.values())
     assert verdict.failed("results") == {}, "the forged results are right: this is not what it was caught by"
+
+
+@contextmanager
+def validating(fabric: Any) -> Iterator[subprocess.Popen[str]]:
+    """A validation that has created its probes and waits for them (the controller must be stopped)."""
+    command = command_line(fabric, {name: fabric.kubeconfig(name) for name in clusters_of(fabric)})
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(lambda: len(left_probes(fabric)) == len(clusters_of(fabric)) ** 2, "probes do not appear")
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(condition: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + HEALING_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_an_interrupted_validation_takes_its_probes_away(fabric: Any, validate: Validate, number: int) -> None:
+    with replaced(fabric, validate, "taskqueue-controller"), validating(fabric) as process:
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=HEALING_SECONDS)
+        assert process.returncode not in (0, None), "an interrupted validation has proved nothing"
+        assert "interrupted" in output
+        wait_until(lambda: left_probes(fabric) == [], "probes are left")
+
+
+def test_the_probes_of_a_killed_validation_are_taken_away_by_the_next(fabric: Any, validate: Validate) -> None:
+    with replaced(fabric, validate, "taskqueue-controller"), validating(fabric) as process:
+        process.kill()
+        process.wait()
+        assert left_probes(fabric), "nothing was left, so nothing is tested"
+    wait_until(lambda: left_probes(fabric) == [], "probes are left")
