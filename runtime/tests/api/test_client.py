@@ -93,6 +93,20 @@ async def test_lists_count_as_lists(api: FakeApi, client: ApiClient) -> None:
     assert "managedFields" in listed.items[0]["metadata"]
 
 
+async def test_an_expired_continue_token_starts_the_list_over_in_one_piece(api: FakeApi, client: ApiClient) -> None:
+    for number in range(5):
+        api.put(WIDGETS, {"metadata": {"name": f"w{number}", "namespace": "a"}})
+
+    async def expire(call: Call) -> None:
+        if "continue" in call.request.query:
+            api.compact()
+
+    api.intercept(expire, "LIST", times=10)
+    listed = await client.list(WIDGETS, page_size=2)
+    assert [item["metadata"]["name"] for item in listed.items] == [f"w{number}" for number in range(5)]
+    assert [call.request.query.get("limit") for call in api.calls] == ["2", "2", None]
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "kind"),
     [
