@@ -16,7 +16,7 @@ from aiohttp import web
 
 from runtime.tests.api.certificates import Pair, issue
 from runtime.tests.fakeapi import Call, FakeApi
-from tmc.api import errors
+from tmc.api import errors, lines
 from tmc.api.client import ApiClient
 from tmc.api.kubeconfig import Connection
 from tmc.api.lines import split_lines
@@ -200,6 +200,19 @@ async def test_lines_are_split_whatever_the_chunks_are() -> None:
 
     for size in range(1, len(data) + 1):
         assert [line async for line in split_lines(chunks(size))] == [b"one", b"", b"two and more", b"three"]
+
+
+async def test_only_a_single_line_can_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+
+    async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    halves = [b"x" * 30, b"x" * 30 + b"\n"] * 20
+    assert [len(line) async for line in split_lines(chunks(*halves))] == [60] * 20
+    with pytest.raises(errors.Unreachable, match="longer than 100 bytes"):
+        _ = [line async for line in split_lines(chunks(b"x" * 60, b"x" * 41))]
 
 
 # -- no answer
