@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 from ansible import constants as C
 from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
+
 from ansible_collections.tmc.cross_cluster.plugins.plugin_utils import _story
 
 if t.TYPE_CHECKING:
@@ -82,6 +83,7 @@ class CallbackModule(Default):
         self._section: _Section | None = None
         self._line: _TaskLine | None = None
         self._mark = ""
+        self._progress: dict[str, str] = {}
         self._failed: str = ""
         self._waiting = 0
         self._order: list[str] = []  # host names in the order in which tasks start on them: the inventory's
@@ -188,11 +190,15 @@ class CallbackModule(Default):
             super().v2_runner_item_on_skipped(result)
 
     def v2_runner_retry(self, result: CallbackTaskResult) -> None:
-        """A task that polls may return C(progress), a line of text that is shown while it waits."""
+        """A task that looks at TaskQueues until they are done tells how far they are, when that has changed."""
         if self._verbose:
             super().v2_runner_retry(result)
-        elif progress := result.result.get("progress"):
-            self._print(f"    {result.host.get_name()}: {progress}", C.COLOR_SKIP)
+            return
+        host = result.host.get_name()
+        progress = _story.progress(result.result.get("taskqueues") or result.result.get("resources") or [])
+        if progress and progress != self._progress.get(host):
+            self._progress[host] = progress
+            self._print(f"    {host}: {progress}", C.COLOR_SKIP)
 
     def v2_runner_on_async_poll(self, result: CallbackTaskResult) -> None:
         if self._verbose:

@@ -85,6 +85,15 @@ def failure_lines(result: t.Mapping[str, t.Any]) -> list[str]:
     return lines + details
 
 
+def progress(queues: t.Sequence[t.Any]) -> str:
+    """How far TaskQueues are, on one line: ``east-data-processing 3/5, west-ml-training 1/4``; empty for other things."""
+    words = []
+    for queue in queues:
+        if isinstance(queue, t.Mapping) and queue.get("kind") == "TaskQueue":
+            words.append(f"{queue['metadata']['name']} {(queue.get('status') or {}).get('progress', '-')}")
+    return ", ".join(words)
+
+
 def _detail(key: str, value: t.Any) -> list[str]:
     if isinstance(value, str) and "\n" in value.strip():
         return [f"{key}:", *(f"  {line}" for line in value.strip().splitlines())]
