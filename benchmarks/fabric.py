@@ -181,10 +181,8 @@ async def main() -> None:
         for what, pid in processes.items():
             print(f"{what}: idle {(usage(pid)[0] - idle[what]) / 20 * 100:.2f} % of a core, {usage(pid)[1]:.0f} MiB")
         delays = await status_latency(clusters, "west", "east", args.changes)
-        p99 = delays[min(len(delays) - 1, int(len(delays) * 0.99))]
-        print(
-            f"status west -> east: p50 {statistics.median(delays) * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, N {len(delays)}"
-        )
+        p50, p99 = statistics.median(delays), delays[min(len(delays) - 1, int(len(delays) * 0.99))]
+        print(f"status west -> east: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, N {len(delays)}")
         for what, seconds in (await submission(clusters, args.state, "east", args.objects)).items():
             print(f"{args.objects} TaskQueues, {what}: {seconds:.1f} s")
         for what, pid in processes.items():

@@ -29,7 +29,7 @@ bundle = next((["--cert", path] for path in bundles if os.path.isfile(path)), []
 command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 sys.exit(subprocess.call(command + bundle + wanted))
 '''
-# A Python package, programs, tests and Kubernetes manifests that ansible-test would judge by the rules of modules. They have
+# A Python package, programs, tests and manifests, which ansible-test would judge by the rules of modules. They have
 # gates of their own: ruff, mypy --strict, import-linter, yamllint.
 NOT_ANSIBLE = (".ci/", "benchmarks/", "controlplane/", "hack/", "manifests/", "runtime/", "tests/")
 # Where ansible-test says which pip: the script is called after it, e.g. get_pip_24_2.py.

@@ -92,7 +92,7 @@ def _line(cells: t.Sequence[str], widths: t.Sequence[int]) -> str:
 
 
 def _rule(widths: t.Sequence[int], ends: str) -> str:
-    left, middle, right = ends
+    left, middle, right = tuple(ends)
     return left + middle.join("─" * (width + 2) for width in widths) + right
 
 

@@ -19,12 +19,12 @@ urllib3: Any = None
 yaml: Any = None
 
 try:
-    import urllib3
+    import urllib3  # noqa: F401 - for who imports this
 except ImportError:
     MISSING["urllib3"] = traceback.format_exc()
 
 try:
-    import yaml
+    import yaml  # noqa: F401
 except ImportError:
     MISSING["PyYAML"] = traceback.format_exc()
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from world import World, new_object
+from runtime.tests.sync.world import World, new_object
 
 from tmc.sync import names
 from tmc.sync.operations import Create, Delete, Patch, Tell

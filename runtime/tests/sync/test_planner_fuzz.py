@@ -6,7 +6,7 @@ import os
 import random
 
 import pytest
-from world import Cluster, Obj, World, new_object
+from runtime.tests.sync.world import Cluster, Obj, World, new_object
 
 from tmc.sync import names
 from tmc.sync.image import image_of_copy, image_of_origin
