@@ -19,12 +19,12 @@ urllib3: Any = None
 yaml: Any = None
 
 try:
-    import urllib3  # noqa: F401 - for who imports this
+    import urllib3
 except ImportError:
     MISSING["urllib3"] = traceback.format_exc()
 
 try:
-    import yaml  # noqa: F401
+    import yaml
 except ImportError:
     MISSING["PyYAML"] = traceback.format_exc()
 

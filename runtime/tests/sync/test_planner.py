@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from runtime.tests.sync.world import World, new_object
 
+from runtime.tests.sync.world import World, new_object
 from tmc.sync import names
 from tmc.sync.operations import Create, Delete, Patch, Tell
 from tmc.sync.planner import plan

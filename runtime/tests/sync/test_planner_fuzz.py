@@ -6,8 +6,8 @@ import os
 import random
 
 import pytest
-from runtime.tests.sync.world import Cluster, Obj, World, new_object
 
+from runtime.tests.sync.world import Cluster, Obj, World, new_object
 from tmc.sync import names
 from tmc.sync.image import image_of_copy, image_of_origin
 from tmc.sync.objects import origin_on
