@@ -92,9 +92,7 @@ def test_refused(monkeypatch: pytest.MonkeyPatch, module: str, arguments: dict[s
         ("a: [", "is not YAML"),
     ],
 )
-def test_a_file_of_something_else(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_file_of_something_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "queues.yaml"
     path.write_text(text)
 
