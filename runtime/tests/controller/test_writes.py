@@ -135,6 +135,7 @@ async def test_a_controller_that_was_frozen_cannot_record_what_its_successor_too
             await eventually(lambda: first.standing[0].term is None)
             successor.release_all()
             await eventually(lambda: phase(api) == "Completed")
+            await eventually(lambda: len(ledger.successes()) == 2)
         assert first.writes == 2
     ledger.assert_nothing_done_twice()
     assert states(status(api)) == dict.fromkeys("ab", ("Succeeded", 2))

@@ -126,7 +126,7 @@ class Coordinator:
         busy = self._writing.keys() | self._resting
         for key in self._dirty - busy:
             self._isolated(key, partial(self._refresh, key, author))
-        self._dirty &= busy | self._resting
+        self._dirty.clear()  # whoever is busy is looked at again when that ends
         for key, grants in self._board.turns(self._free_workers()).items():
             self._isolated(key, partial(self._launch, key, grants, author))
 
