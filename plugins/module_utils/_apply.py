@@ -40,12 +40,14 @@ class Change:
 
 def contains(live: Any, wanted: Any) -> bool:
     """Whether ``live`` says everything that ``wanted`` says; what the API server adds (defaults) is ignored."""
+    if live is None and wanted in ("", [], {}):
+        return True
     if isinstance(wanted, dict):
         return isinstance(live, dict) and all(contains(live.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
         same = isinstance(live, list) and len(live) == len(wanted)
         return same and all(contains(one, other) for one, other in zip(live, wanted))
-    return bool(live == wanted) or (wanted in ("", [], {}) and live is None)
+    return bool(live == wanted)
 
 
 def plan_present(client: Client, objects: list[Object]) -> list[Change]:

@@ -151,7 +151,7 @@ class Client:
 
     def _decode(self, answer: urllib3.BaseHTTPResponse, path: str) -> Object:
         try:
-            document = json.loads(answer.data)
+            document = json.loads(answer.data or b"")
         except ValueError:
             document = None
         if isinstance(document, dict) and answer.status < 300:
@@ -162,7 +162,7 @@ class Client:
             self.request("GET", VERSION)  # raises when this is no API server at all
             raise self._not_served(path)
         if answer.status in (401, 403) or answer.status >= 500:
-            text = answer.data[:200].decode("utf-8", "replace").strip()
+            text = (answer.data or b"")[:200].decode("utf-8", "replace").strip()
             raise ApiError(answer.status, str(answer.reason), f"'{self.label}' answered {answer.status}: {text}")
         raise InvalidInput(
             f"'{self.connection.server}' answered but is not a Kubernetes API server "

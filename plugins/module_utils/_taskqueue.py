@@ -80,8 +80,13 @@ def with_defaults(spec: Object) -> Object:
     return {**SPEC_DEFAULTS, **spec, "tasks": tasks}
 
 
+def _metadata(document: Object) -> Object:
+    metadata = document.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def title(document: Object) -> str:
-    metadata = document.get("metadata") or {}
+    metadata = _metadata(document)
     return f"{metadata.get('namespace', '?')}/{metadata.get('name', '?')}"
 
 
@@ -102,8 +107,7 @@ def _problems_of(document: Object, *, strict: bool) -> Iterator[str]:
     if (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         yield f"expected {API_VERSION} {KIND}, got {document.get('apiVersion')} {document.get('kind')}"
         return
-    metadata = document.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
+    name = _metadata(document).get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 63:
         yield f"metadata.name: {name!r} must be at most 63 lower-case letters, digits, '-' or '.'"
     spec = document.get("spec")
@@ -165,7 +169,7 @@ def _task_problems(task: Object, where: str, strict: bool) -> Iterator[str]:
 def name_problems(documents: list[Object], *, strict: bool) -> list[str]:
     """What is wrong with documents of which only the name counts, because they are to be removed."""
     del strict
-    names = ((document, (document.get("metadata") or {}).get("name")) for document in documents)
+    names = ((document, _metadata(document).get("name")) for document in documents)
     return [
         f"{title(document)}: metadata.name: {name!r} is no name of a TaskQueue"
         for document, name in names

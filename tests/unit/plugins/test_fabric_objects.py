@@ -1,0 +1,68 @@
+"""The objects that modules keep, against the manifests for kubectl and the wire contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission, _fabric
+
+KIND = _admission.Kind("demo.tmc.io", "taskqueues")
+EAST = _admission.Cluster("east", "uid-east")
+NEVER = {"*", "escalate", "bind", "impersonate", "deletecollection"}
+
+
+def documents(folder: Path) -> list[dict[str, Any]]:
+    return [doc for path in sorted(folder.glob("*.yaml")) for doc in yaml.safe_load_all(path.read_text()) if doc]
+
+
+def test_the_member_manifest_holds_what_the_module_makes(repository: Path) -> None:
+    found = documents(repository / "manifests" / "member")
+    for wanted in _fabric.member_identity():
+        assert wanted in found
+    extra = [doc for doc in found if doc not in _fabric.member_identity()]
+    assert [doc["kind"] for doc in extra] == ["ClusterRole"]
+
+
+def test_no_right_is_wider_than_it_says(repository: Path) -> None:
+    roles = [
+        *documents(repository / "manifests" / "hub"),
+        *documents(repository / "manifests" / "member"),
+        *_fabric.hub_identity("east"),
+        *_fabric.member_identity(),
+        *_fabric.kind_rights("demo.tmc.io", "taskqueues", hub=True),
+        *_fabric.kind_rights("demo.tmc.io", "taskqueues", hub=False),
+    ]
+    rules = [rule for role in roles if "Role" in role["kind"] for rule in role.get("rules", [])]
+    assert rules
+    for rule in rules:
+        assert not NEVER & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}, rule
+        assert "secrets" not in rule["resources"]
+        if "serviceaccounts/token" in rule["resources"]:
+            assert rule["resourceNames"]
+
+
+@pytest.mark.parametrize(
+    ("hub", "names"), [(True, ["tmc-copies", "tmc-syncers", "tmc-identity"]), (False, ["tmc-copies"])]
+)
+def test_the_policies_of_a_kind(hub: bool, names: list[str]) -> None:
+    built = _admission.policies(KIND, EAST, hub=hub)
+
+    policies = [one for one in built if one["kind"] == "ValidatingAdmissionPolicy"]
+    assert [one["metadata"]["name"] for one in policies] == [f"{name}.taskqueues.demo.tmc.io" for name in names]
+    for policy in policies:
+        assert policy["spec"]["failurePolicy"] == "Fail"
+    bindings = [one for one in built if one["kind"].endswith("Binding")]
+    assert [one["spec"]["policyName"] for one in bindings] == [one["metadata"]["name"] for one in policies]
+    for binding in bindings:
+        assert binding["spec"]["validationActions"] == ["Deny"]
+        assert binding["spec"]["paramRef"]["parameterNotFoundAction"] == "Deny"
+
+
+def test_policies_depend_on_nothing_but_their_arguments() -> None:
+    once, again = (json.dumps(_admission.policies(KIND, EAST, hub=True)) for _ in range(2))
+    assert once == again
