@@ -7,7 +7,7 @@ import time
 import pytest
 from aiohttp import web
 
-from runtime.tests.core.reflecting import WIDGETS, key, widget, world
+from runtime.tests.core.reflecting import NEVER, WIDGETS, key, widget, world
 from runtime.tests.fakeapi import Call, FakeApi, Refused
 from runtime.tests.waiting import eventually
 from tmc.core import reflector as module
@@ -144,6 +144,17 @@ async def test_endless_410_does_not_spin(api: FakeApi, monkeypatch: pytest.Monke
         api.put(WIDGETS, widget("one", 2))
         await eventually(lambda: w.size("one") == 2)
         assert w.reflector._backoff.failures == 0
+
+
+async def test_410_after_an_outage_is_in_the_ordinary_course(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(api) as w:
+        await api.stop_listening()
+        await eventually(lambda: w.reflector._backoff.failures >= 3)
+        monkeypatch.setattr(w.reflector._backoff, "next", lambda: 0.01 if w.count("WATCH") < 2 else NEVER)
+        api.put(WIDGETS, widget("one", 2))
+        api.compact()
+        await api.listen()
+        await eventually(lambda: w.size("one") == 2, "a list at once")
 
 
 # -- streams

@@ -83,6 +83,7 @@ class Reflector:
         self._stream_scope: asyncio.Timeout | None = None
         self._proves_healthy: asyncio.TimerHandle | None = None
         self._backoff = Backoff(BACKOFF_BASE, BACKOFF_CAP)
+        self._expiries = 0  # since a stream worked
         self._faults = {"follow": "", "compare": ""}  # one for each of the two loops
 
     @property
@@ -112,10 +113,11 @@ class Reflector:
                 await self._stream()
                 continue
             except (ApiError, Unreachable, StaleList) as error:
-                lapsed = isinstance(error, Gone)
-                expired = expired or lapsed
+                if isinstance(error, Gone):
+                    expired = True
+                    self._expiries += 1
                 # A version too old is in the ordinary course once: list at once. Again and again it is a fault.
-                at_once = lapsed and not self._backoff.failures
+                at_once = isinstance(error, Gone) and self._expiries == 1
                 delay = max(self._backoff.next(), _retry_after(error))
                 if at_once:
                     log.info("listing %s on %s anew: %s", self.resource.name, self._client.connection.name, error)
@@ -141,6 +143,7 @@ class Reflector:
 
     def _healthy(self) -> None:
         self._backoff.reset()
+        self._expiries = 0
         self._works("follow")
 
     async def _list(self, *, metadata_only: bool) -> ListResult:
