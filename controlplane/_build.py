@@ -89,22 +89,26 @@ def _build_module(go: str, module: Module, flags: str, folder: Path, say: Say) -
     # A single package would get its module's name (server), so it is told its own; several go into the directory.
     target = f"{output}/" if len(module.makes) > 1 else f"{output}/{module.makes[0]}"
     command = [go, "build", "-trimpath", "-ldflags", flags, "-o", target, *module.packages]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    environment = {**os.environ, **settings}
     _run(command, source, environment, folder / f"{module.folder}.log", module, say)
     for name in module.makes:
         os.replace(output / name, folder / name)
 
 
-def _run(
-    command: list[str], source: Path, environment: dict[str, str], log: Path, module: Module, say: Say
-) -> None:
+def _run(command: list[str], source: Path, environment: dict[str, str], log: Path, module: Module, say: Say) -> None:
     """Run the build, telling every few seconds that it goes on. Its own process group ends with us."""
     what = ", ".join(module.makes)
     say(f"building {what} with Go (about {module.seconds} s on two cores, less with a warm build cache)")
     began = told = time.monotonic()
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command, cwd=source, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            command,
+            cwd=source,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
         try:

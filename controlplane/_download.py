@@ -59,7 +59,7 @@ def download(versions: Versions, folder: Path, say: Say, publishers: Publishers 
 
 def _open(url: str, seconds: float) -> http.client.HTTPResponse:
     try:
-        return urllib.request.urlopen(url, timeout=seconds)  # noqa: S310  (https, or a test's local server)
+        return urllib.request.urlopen(url, timeout=seconds)
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise BinariesError(f"{url}: {reason}") from error

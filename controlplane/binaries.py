@@ -20,9 +20,9 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from _build import build  # noqa: E402
-from _cache import BinariesError, Cache, lacking, read_versions  # noqa: E402
-from _download import download  # noqa: E402
+from _build import build
+from _cache import BinariesError, Cache, lacking, read_versions
+from _download import download
 
 NOT_MADE = 3  # exit code of --check when the binaries would have to be downloaded or built
 

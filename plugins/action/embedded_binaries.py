@@ -63,7 +63,8 @@ class ActionModule(ActionBase):
             env=environment,
         ) as process:
             try:
-                assert process.stdout is not None and process.stderr is not None
+                assert process.stdout is not None
+                assert process.stderr is not None
                 for line in process.stderr:
                     said = [*said[1 - SHOWN_LINES :], line.rstrip("\n")]
                     display.display(f"  {said[-1]}")

@@ -122,15 +122,15 @@ class Fabric:
     def absent(self, names: list[str], keep_logs: bool) -> None:
         """Stop and remove these clusters, and supervisord when no cluster is left. Must be locked."""
         last = set(self.planes()) <= set(names)
-        programs = [program for name in names for program in plane_program_names(name)]
+        programs = [program for name in names for program in self._programs(name)]
+        doomed = self.doomed(names, keep_logs)
         if last:
             self._stop_everything()
-        elif self.supervisor.pid() is not None:
-            self._stop_planes(programs)
+        elif self.supervisor.await_keeper():
+            self._stop(programs)
             for program in programs:
                 self.supervisor.forget(program)
             self.supervisor.converge(programs)
-        doomed = self.doomed(names, keep_logs)
         for path in doomed:
             _remove(path)
         for folder in (self.state.planes, self.state.kubeconfigs, self.state.credentials):
@@ -138,16 +138,22 @@ class Fabric:
         if last:
             _remove_empty(self.state.root)
 
-    def _stop_planes(self, programs: list[str]) -> None:
-        # An API server whose etcd is gone takes a minute to stop.
-        self.supervisor.stop([name for name in programs if not name.endswith("-etcd")])
-        self.supervisor.stop([name for name in programs if name.endswith("-etcd")])
+    def _programs(self, cluster: str) -> list[str]:
+        """Programs of one cluster: its control plane, and what works with its credentials (syncer, controller)."""
+        folder = f"{self.state.credentials / cluster}/"
+        planes = plane_program_names(cluster)
+        others = [name for name in self.supervisor.configured() if name not in planes]
+        return planes + [name for name in others if folder in (read(self.supervisor.definition(name)) or "")]
+
+    def _stop(self, programs: list[str]) -> None:
+        """Stop programs, users of a plane first. An API server whose etcd is gone would take a minute to stop."""
+        planes = [name for name in programs if name.startswith("plane-")]
+        self.supervisor.stop([name for name in programs if name not in planes])
+        self.supervisor.stop([name for name in planes if not name.endswith("-etcd")])
+        self.supervisor.stop([name for name in planes if name.endswith("-etcd")])
 
     def _stop_everything(self) -> None:
-        names = list(self.supervisor.processes())
-        planes = [name for name in names if name.startswith("plane-")]
-        self.supervisor.stop([name for name in names if name not in planes])
-        self._stop_planes(planes)
+        self._stop(list(self.supervisor.processes()))
         self.supervisor.shut_down()
 
     def _belongings(self, name: str, keep_logs: bool) -> Iterator[Path]:
@@ -158,7 +164,7 @@ class Fabric:
             return
         yield self.state.kubeconfig(name)
         yield self.state.credentials / name
-        for program in plane_program_names(name):
+        for program in self._programs(name):
             yield self.supervisor.conf(program)
             yield self.supervisor.definition(program)
             if not keep_logs and self.state.logs.is_dir():

@@ -91,18 +91,18 @@ class Keeper:
 
 def main() -> int:
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
-    lock = open("keeper.lock", "a+", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return 0
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
     keeper = Keeper()
     signal.signal(signal.SIGTERM, keeper.terminate)
     signal.signal(signal.SIGINT, keeper.terminate)
-    keeper.run()
+    with open("keeper.lock", "a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        keeper.run()
     return 0
 
 

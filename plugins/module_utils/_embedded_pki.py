@@ -190,9 +190,7 @@ def _make_leaf(
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         # Python 3.13 verifies strictly: without the two key identifiers it refuses the chain.
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
     )
     if leaf.server:
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in SERVER_NAMES]

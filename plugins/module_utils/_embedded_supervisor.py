@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -36,8 +38,13 @@ except ImportError:
     HAS_SUPERVISOR = False
 
 RPC_SECONDS = 30.0
+START_SECONDS = 30.0
 # The play's environment (tokens, proxies, CA bundles) is not the programs' business.
 ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+class SupervisorGone(EmbeddedError):
+    """There is no supervisord to talk to."""
 
 
 class Supervisor:
@@ -109,6 +116,15 @@ class Supervisor:
     def running(self) -> bool:
         return self.keeper_pid() is not None and self.pid() is not None
 
+    def await_keeper(self) -> bool:
+        """Whether supervisord runs, after giving a keeper that is just restarting it the time to do so."""
+        if self.pid() is None and self.keeper_pid() is not None:
+            wait_for(lambda: self.pid() is not None or self.keeper_pid() is None, START_SECONDS, self._no_start)
+        return self.pid() is not None
+
+    def _no_start(self) -> str:
+        return f"supervisord did not start: {tail(self.state.logs / 'supervisord.stderr')}"
+
     def ensure_running(self) -> bool:
         """Start keeper and supervisord when either is missing, and wait until it answers; whether it had to."""
         self.state.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,7 +143,7 @@ class Supervisor:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_for(self.running, 30, lambda: f"supervisord did not start: {tail(self.state.logs / 'supervisord.stderr')}")
+        wait_for(self.running, START_SECONDS, self._no_start)
         return True
 
     # -- remote calls -----------------------------------------------------------------------------------------
@@ -135,17 +151,23 @@ class Supervisor:
     def call(self, method: str, *arguments: object, allow: Iterable[int] = ()) -> Any:
         """Call C(supervisor.<method>); None for a fault whose code is in C(allow).
 
-        Raises EmbeddedError for other faults and when supervisord does not answer.
+        Asks again when supervisord was killed meanwhile and the keeper brings it back: what is called here may be
+        called twice. Raises SupervisorGone when nobody answers, EmbeddedError for other faults.
         """
-        try:
-            return self._in_folder(lambda: getattr(self._connect().supervisor, method)(*arguments))
-        except Fault as fault:
-            if fault.faultCode in allow:
-                return None
-            raise EmbeddedError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
-        except OSError as error:
-            self._proxy = None
-            raise EmbeddedError(f"supervisord of {self.state.root} does not answer {method}: {error}") from error
+        for last in (False, False, True):
+            try:
+                return self._in_folder(lambda: getattr(self._connect().supervisor, method)(*arguments))
+            except Fault as fault:
+                if fault.faultCode in allow:
+                    return None
+                raise EmbeddedError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
+            except (OSError, HTTPException) as error:
+                self._proxy = None
+                if last or not self.await_keeper():
+                    raise SupervisorGone(
+                        f"supervisord of {self.state.root} does not answer {method}: {error!r}"
+                    ) from error
+        return None
 
     def _connect(self) -> Any:
         if self._proxy is None:
@@ -157,7 +179,10 @@ class Supervisor:
         """Everything supervisord runs: name to {statename, pid, ...}; empty when it is not running."""
         if self.pid() is None:
             return {}
-        return {info["name"]: info for info in self.call("getAllProcessInfo")}
+        try:
+            return {info["name"]: info for info in self.call("getAllProcessInfo")}
+        except SupervisorGone:
+            return {}
 
     def runs(self, name: str) -> bool:
         """Whether supervisord runs this program or is about to."""
@@ -234,7 +259,5 @@ def wait_for(condition: Callable[[], bool], seconds: float, complaint: Callable[
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # gone already: what we wanted
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # gone already: what we wanted

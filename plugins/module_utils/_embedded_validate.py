@@ -72,13 +72,10 @@ def parse_port(name: str, raw: object) -> int:
         port = int(str(raw))
     except ValueError as error:
         raise EmbeddedError(
-            f"cluster_port '{raw}' of cluster '{name}' is not a whole number in "
-            f"{PORTS.start}-{PORTS.stop - 1}; {fix}"
+            f"cluster_port '{raw}' of cluster '{name}' is not a whole number in {PORTS.start}-{PORTS.stop - 1}; {fix}"
         ) from error
     if port not in PORTS:
-        raise EmbeddedError(
-            f"cluster_port {port} of cluster '{name}' is not in {PORTS.start}-{PORTS.stop - 1}; {fix}"
-        )
+        raise EmbeddedError(f"cluster_port {port} of cluster '{name}' is not in {PORTS.start}-{PORTS.stop - 1}; {fix}")
     return port
 
 

@@ -136,6 +136,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_fabric import Fabric
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_pki import HAS_CRYPTOGRAPHY

@@ -80,8 +80,10 @@ import json
 import os
 import re
 import shutil
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State, read
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import state_problems
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_programs import Program
@@ -98,7 +100,7 @@ ARGUMENTS = {
 }
 
 
-def checked(params: dict[str, object]) -> Program:
+def checked(params: dict[str, Any]) -> Program:
     """The program, its executable resolved. Raises EmbeddedError naming what is wrong."""
     name, argv = str(params["name"]), list(params["argv"] or [])
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?", name) or name.startswith("plane-"):
@@ -172,9 +174,7 @@ def main() -> None:
     except EmbeddedError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(
-            msg=f"cannot write {supervisor.state.root}: {error.strerror or error}: {error.filename or ''}"
-        )
+        module.fail_json(msg=f"cannot write {supervisor.state.root}: {error.strerror or error}: {error.filename or ''}")
     log = str(supervisor.state.logs / f"{program.name}.log")
     module.exit_json(changed=changed, log=log, diff={"before": before, "after": after})
 
