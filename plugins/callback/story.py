@@ -145,7 +145,7 @@ class CallbackModule(Default):
             if not (result.task.loop and "results" in result.result):
                 self._tell(result)
         elif result.result.get("changed"):
-            self._line_of(result.task).changed.append(result.host.get_name())
+            self._line_of(result.task).changed += self._changed_hosts(result)
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         if self._verbose:
@@ -241,13 +241,24 @@ class CallbackModule(Default):
             self._line = _TaskLine(task._uuid, task.name or task.action, time.monotonic())
         return self._line
 
+    def _place(self, host: str) -> int:
+        return self._order.index(host) if host in self._order else len(self._order)
+
+    @staticmethod
+    def _changed_hosts(result: CallbackTaskResult) -> list[str]:
+        """The host, or, when one task has done something for several clusters, those that its result names."""
+        clusters = result.result.get("clusters")
+        if isinstance(clusters, dict) and all(isinstance(entry, dict) for entry in clusters.values()):
+            return [name for name, entry in clusters.items() if entry.get("changed")] or [result.host.get_name()]
+        return [result.host.get_name()]
+
     def _end_line(self) -> None:
         self._erase_waiting()
         line, self._line = self._line, None
         if line is None or not line.changed:
             return
         self._open_section()
-        hosts = sorted({*line.changed} - {"localhost"}, key=self._order.index)
+        hosts = sorted({*line.changed} - {"localhost"}, key=self._place)
         text = _story.done_line(line.title, hosts, time.monotonic() - line.started, self._width)
         self._display.display(text, color=C.COLOR_OK)
 

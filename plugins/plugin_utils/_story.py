@@ -17,6 +17,9 @@ import yaml
 # What a failure carries besides its message that a person never needs to see.
 _NOISE = {
     "ansible_facts",
+    "argument_errors",
+    "argument_spec_data",
+    "validate_args_context",
     "ansible_loop_var",
     "assertion",
     "attempts",
