@@ -5,42 +5,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from validate import world
-
-from tmc.validate.observations import (
-    Attempt,
-    Cluster,
-    Comparison,
-    LeaseKey,
-    Object,
-    Observations,
-    Probe,
-    ProbeView,
-    Sighting,
+from validate.spoiling import (
+    ACCEPTED,
+    BROKEN,
+    BY_SCHEMA,
+    EAST_SYNCER,
+    NO_PARAMETERS,
+    blind,
+    declares,
+    everywhere,
+    final,
+    goes_back,
+    managers,
+    moved_meanwhile,
+    never_crossed,
+    no_status_anywhere,
+    probe,
+    refused,
+    released_and_anonymous,
+    same_cluster_twice,
+    says,
+    stale_lease,
 )
 
-
-def probe(seen: Observations, origin: str) -> Probe:
-    return next(probe for probe in seen.probes if probe.origin == origin)
-
-
-def final(seen: Observations, cluster: str, origin: str) -> Object:
-    obj = seen.view(cluster, probe(seen, origin)).final
-    assert obj is not None
-    return obj
-
-
-def everywhere(seen: Observations, origin: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the final status on all clusters alike: consistent, and still a lie."""
-    for cluster in seen.names:
-        change(final(seen, cluster, origin)["status"])
-
-
-def managers(seen: Observations, cluster: str, origin: str, field: str) -> list[dict[str, Any]]:
-    return [e for e in final(seen, cluster, origin)["metadata"]["managedFields"] if field in e["fieldsV1"]]
+from tmc.validate.observations import (
+    Cluster,
+    Comparison,
+    Observations,
+    Sighting,
+)
 
 
 @dataclass(frozen=True)
@@ -51,76 +48,6 @@ class Cheat:
     cluster: str
     words: str
 
-
-def no_status_anywhere(seen: Observations) -> None:
-    for view in seen.views.values():
-        view.sightings = [
-            Sighting(s.at, {k: v for k, v in s.object.items() if k != "status"} if s.object else None)
-            for s in view.sightings
-        ]
-        view.final = {k: v for k, v in (view.final or {}).items() if k != "status"}
-
-
-def never_crossed(seen: Observations) -> None:
-    seen.views[("west", probe(seen, "east").name)] = ProbeView()
-
-
-def moved_meanwhile(seen: Observations) -> None:
-    assert seen.synced_after is not None
-    seen.synced_after["spec"]["epoch"] = 4
-
-
-def declares(cluster: str, **fields: Any) -> Callable[[Observations], None]:
-    """Another SyncedResource on the cluster than the one that all have."""
-
-    def spoil(seen: Observations) -> None:
-        synced = seen.synced[cluster]
-        assert synced is not None
-        synced["spec"].update(fields)
-
-    return spoil
-
-
-def refused(seen: Observations) -> None:
-    probe(seen, "east").stored, probe(seen, "east").error = None, "403 no"
-
-
-def blind(seen: Observations) -> None:
-    for one in seen.probes:
-        seen.view("east", one).sightings.clear()
-
-
-def released_and_anonymous(seen: Observations) -> None:
-    seen.leases.pop(world.CONTROLLER_LEASE)
-    everywhere(seen, "kcp", lambda status: status.update(processorIdentity=""))
-
-
-def same_cluster_twice(seen: Observations) -> None:
-    seen.clusters["east"] = replace(seen.clusters["east"], uid=seen.clusters["west"].uid)
-
-
-def goes_back(change: Callable[[dict[str, Any]], None]) -> Callable[[Observations], None]:
-    """Insert, before the object goes, a later sighting on east in which something went back."""
-
-    def spoil(seen: Observations) -> None:
-        sightings = seen.view("east", probe(seen, "kcp")).sightings
-        back = world.object_on("east", probe(seen, "kcp"), 2, 200)
-        change(back)
-        sightings.insert(-1, Sighting(14.0, back))
-
-    return spoil
-
-
-def stale_lease(key: LeaseKey) -> Callable[[Observations], None]:
-    return lambda seen: seen.leases.update({key: [seen.leases[key][0], replace(seen.leases[key][0], at=20.0)]})
-
-
-EAST_SYNCER = LeaseKey("kcp", "tmc-system", "syncer-east")
-ACCEPTED = Attempt(False, 200, "accepted")
-BY_SCHEMA = Attempt(True, 422, "TaskQueue is invalid: status.epoch: Required value")
-BROKEN = Attempt(
-    True, 422, f"ValidatingAdmissionPolicy '{world.POLICY}' denied request: expression 'x' resulted in error: no key"
-)
 
 CHEATS = [
     Cheat(
@@ -241,20 +168,8 @@ CHEATS = [
         "east",
         'status.progress: "1/2" is not "2/2", which west has',
     ),
-    Cheat(
-        "never finishes",
-        lambda s: everywhere(s, "kcp", lambda status: status.update(phase="Running")),
-        "probe-status",
-        "kcp",
-        "is Running 2/2 after 4 s, not Completed",
-    ),
-    Cheat(
-        "fails",
-        lambda s: everywhere(s, "kcp", lambda status: status.update(phase="Failed")),
-        "probe-status",
-        "kcp",
-        "is Failed",
-    ),
+    Cheat("never finishes", says(phase="Running"), "probe-status", "kcp", "is Running 2/2 after 4 s, not Completed"),
+    Cheat("fails", says(phase="Failed"), "probe-status", "kcp", "is Failed"),
     Cheat(
         "claims a generation that it has not seen",
         lambda s: final(s, "east", "kcp")["status"].update(observedGeneration=2),
@@ -349,21 +264,15 @@ CHEATS = [
     ),
     Cheat(
         "status of another cluster's controller",
-        lambda s: everywhere(s, "kcp", lambda status: status.update(processingCluster="east-controller")),
+        says(processingCluster="east-controller"),
         "processed-by",
         "kcp",
         "processingCluster is 'east-controller', not 'west-controller'",
     ),
-    Cheat(
-        "status of a former term",
-        lambda s: everywhere(s, "kcp", lambda status: status.update(epoch=2)),
-        "processed-by",
-        "west",
-        "status.epoch is 2, not 3",
-    ),
+    Cheat("status of a former term", says(epoch=2), "processed-by", "west", "status.epoch is 2, not 3"),
     Cheat(
         "status by somebody without the Lease",
-        lambda s: everywhere(s, "kcp", lambda status: status.update(processorIdentity="mallory")),
+        says(processorIdentity="mallory"),
         "processed-by",
         "west",
         "processorIdentity is 'mallory', but host_ab12 holds the Lease",
@@ -375,13 +284,7 @@ CHEATS = [
         "west",
         "but nobody holds the Lease",
     ),
-    Cheat(
-        "status for another spec",
-        lambda s: everywhere(s, "kcp", lambda status: status.update(observedSpecHash="0" * 16)),
-        "processed-by",
-        "west",
-        "observedSpecHash",
-    ),
+    Cheat("status for another spec", says(observedSpecHash="0" * 16), "processed-by", "west", "observedSpecHash"),
     Cheat(
         "results made up",
         lambda s: everywhere(s, "kcp", lambda status: status["tasks"][1].update(result="feedfeedfeedfeed")),
@@ -457,6 +360,13 @@ CHEATS = [
     Cheat(
         "policy refuses everything because it is broken",
         lambda s: setattr(s.view("west", probe(s, "east")), "status_attempt", BROKEN),
+        "status-guard",
+        "west",
+        "is broken",
+    ),
+    Cheat(
+        "policy refuses everything because it has no parameters",
+        lambda s: setattr(s.view("west", probe(s, "east")), "status_attempt", NO_PARAMETERS),
         "status-guard",
         "west",
         "is broken",

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 from validate import world
-from validate.cheats import ACCEPTED, CHEATS, Cheat, everywhere
+from validate.cheats import CHEATS, Cheat
+from validate.spoiling import ACCEPTED, everywhere
 
 from tmc.validate.judgement import GROUPS, judge
 from tmc.validate.judgement.controller import lease_problem

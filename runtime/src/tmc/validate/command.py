@@ -12,6 +12,7 @@ import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ def _tell(args: argparse.Namespace, report: dict[str, Any], left: list[str]) -> 
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    """Whether there is a terminal to draw on, and rich to draw with: it is optional, images do without."""
+    wanted = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    return wanted and find_spec("rich") is not None
 
 
 def _require_distinct_names(names: list[str]) -> None:

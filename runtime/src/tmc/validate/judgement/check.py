@@ -12,6 +12,9 @@ from tmc.validate.observations import Attempt
 
 GROUPS = ("status", "controller", "sync")
 
+# What the API server says when a policy refuses because it cannot be evaluated, and not because of the request.
+BROKEN_POLICY = ("resulted in error", "failed to configure")
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -58,9 +61,9 @@ def guard_problem(attempt: Attempt | None, policy: str, what: str) -> str:
     if not attempt.refused:
         return f"{what} was ACCEPTED: admission policy {policy} does not guard it"
     refusal = f"ValidatingAdmissionPolicy '{policy}'"
-    if refusal not in attempt.message or "denied request" not in attempt.message:
+    if refusal not in attempt.message:
         return f"{what} failed, but admission policy {policy} did not refuse it: {attempt.status} {attempt.message}"
-    if "resulted in error" in attempt.message:
+    if any(sign in attempt.message for sign in BROKEN_POLICY):
         return f"admission policy {policy} is broken and refuses everything: {attempt.message}"
     return ""
 
