@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An API server in the test's own process: real resourceVersions, watches, pages, preconditions, and faults on demand.
 
     async with FakeApi(WIDGETS) as api, ApiClient(api.connection) as client: ...
@@ -258,7 +260,7 @@ class FakeApi:
             raise Refused(404, "NotFound", "the server could not find the requested resource")
         if call.verb == "WATCH":
             return await self._watch(call)
-        handler = {"LIST": self._list, "GET": self._get, "POST": self._create}
+        handler = {"LIST": self._list, "GET": self._find, "POST": self._create}
         answer = {**handler, "PATCH": self._patch, "DELETE": self._delete}[call.verb](call)
         return web.Response(body=orjson.dumps(answer), content_type="application/json")
 
@@ -290,9 +292,6 @@ class FakeApi:
             return copy.deepcopy(self.objects[call.resource][(call.namespace, call.name)])
         except KeyError:
             raise Refused(404, "NotFound", f'{call.resource} "{call.name}" not found') from None
-
-    def _get(self, call: Call) -> Object:
-        return self._find(call)
 
     def _create(self, call: Call) -> Object:
         if call.subresource == "token":

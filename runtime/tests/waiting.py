@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Waiting in tests: for a condition, with a deadline that only a failure ever reaches."""
 
 from __future__ import annotations

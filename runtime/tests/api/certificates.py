@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Certificates for tests: a CA and what it signs, as PEM."""
 
 from __future__ import annotations

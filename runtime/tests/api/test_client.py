@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The client against a fake API server: paths, errors, tokens, TLS."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Kubeconfigs: what is read, and what is refused in which words."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A reflector at work on one kind of a fake API server."""
 
 from __future__ import annotations

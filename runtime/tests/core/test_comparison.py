@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the comparison every floor heals, and what it must leave alone."""
 
 from __future__ import annotations

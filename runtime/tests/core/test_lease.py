@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Leader election: one leader, takeover, loss, release."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The reflector against an API server that misbehaves."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The work queue: coalescing, one worker a key, retries."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One API server over HTTP: list, watch, get and the few conditional writes that the runtime uses.
 
 Nothing is retried here, but for one fresh token after a 401: callers are level-triggered and know better what to do.

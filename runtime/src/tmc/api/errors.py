@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What can go wrong between a client and an API server: an answer that says no, or no answer."""
 
 from __future__ import annotations

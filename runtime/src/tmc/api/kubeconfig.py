@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Kubeconfig files: read one, refuse what is unsafe or broken, with a message that says what to change.
 
 Only what a long-running process can use without surprises is accepted: https, a verified server certificate, a

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A watch's byte stream into JSON objects, one a line.
 
 The stream reader's own ``readline`` refuses lines over half a megabyte; one large object would stop everybody's watch.

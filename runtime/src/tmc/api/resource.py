@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One REST resource of an API server and how its URLs are made."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The bearer token of a connection, re-read from its file as it is renewed."""
 
 from __future__ import annotations

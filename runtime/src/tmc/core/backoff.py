@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Exponential backoff with full jitter (the arithmetic is tenacity's)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A process renews its own bound token, so that nobody else has to and none lives for ever."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A store held against a consistent list: what differs, leaving alone what is newer than the list.
 
 Pure: no I/O, no clock.

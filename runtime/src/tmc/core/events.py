@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Events on users' objects: best effort, and the same thing is not said again for a while."""
 
 from __future__ import annotations

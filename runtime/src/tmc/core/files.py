@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Files that hold credentials: private from the first byte, and never half-written."""
 
 from __future__ import annotations

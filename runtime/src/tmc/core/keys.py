@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The name of an object within one kind on one cluster."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Leader election on a Lease, with client-go's semantics (tools/leaderelection).
 
 Only the own monotonic clock counts: another's term runs from when *we* last saw its Lease change, ours from before we

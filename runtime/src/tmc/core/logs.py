@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Logging on stderr: text for people, or one JSON object a line for machines. Tokens are masked in both."""
 
 from __future__ import annotations

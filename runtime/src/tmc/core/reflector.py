@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Keeps a Store equal to one kind on one API server: consistent list, watch, and a comparison every floor.
 
 The watch makes it fast; the comparison makes it right. Watches hang, drop events and lie; every ``floor`` seconds a

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Settings from flags and environment variables: parsed once, refused with the name, the value and what is allowed."""
 
 from __future__ import annotations

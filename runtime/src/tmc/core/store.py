@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What is known of one kind on one cluster: the newest version seen of each object, kept as JSON bytes.
 
 Versions are compared as integers: API servers give one growing sequence per kind (KEP-5504), so "newer" is decidable

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A level-triggered queue of keys: each waits once however often it is added, and one worker at a time has it."""
 
 from __future__ import annotations
