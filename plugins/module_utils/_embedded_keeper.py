@@ -22,6 +22,7 @@ import sys
 import time
 from types import FrameType
 
+STDERR_LIMIT = 1 << 20  # bytes; what supervisord says before it has a log
 QUICK_DEATH = 5.0  # seconds; a supervisord that lived shorter is not restarted at once
 
 
@@ -66,7 +67,9 @@ class Keeper:
 
     def start(self) -> bool:
         """Run supervisord to its end; whether that was clean."""
-        with open("../logs/supervisord.stderr", "wb") as errors:
+        log = "../logs/supervisord.stderr"
+        small = os.path.exists(log) and os.path.getsize(log) < STDERR_LIMIT
+        with open(log, "ab" if small else "wb") as errors:
             child = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf"],
                 stdin=subprocess.DEVNULL,
