@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -44,5 +45,11 @@ def short_directory() -> Path:
 
 
 def molecule_environment() -> dict[str, str]:
-    """Environment of `molecule test` as a gate: it may run beside a demo and beside another checkout's."""
-    return {"TMC_MOLECULE_STATE_DIR": str(short_directory()), "NO_COLOR": "1", **port_environment()}
+    """Environment of `molecule test` as a gate: it may run beside a demo and beside another checkout's.
+
+    Molecule's own memory is forgotten, or it would skip what an interrupted run has done.
+    """
+    memory = ROOT / ".cache" / "molecule"
+    shutil.rmtree(memory, ignore_errors=True)
+    places = {"MOLECULE_EPHEMERAL_DIRECTORY": str(memory), "TMC_MOLECULE_STATE_DIR": str(short_directory())}
+    return {**places, **port_environment()}
