@@ -176,6 +176,8 @@ class Client:
             return self._not_served(path)
         if status == 401:
             message = f"'{self.label}' does not accept the credentials (401 {message}); get a new kubeconfig or token"
+        if status == 403:
+            message = f"'{self.label}' refuses: {message}"
         return ApiError(status, reason, message)
 
     def _not_served(self, path: str) -> NotServed:
