@@ -54,11 +54,12 @@ async def test_attempts_that_end_shortly_after_each_other_share_a_write(
         assert me.writes == 2
 
 
-async def test_outcomes_and_new_claims_share_a_write(api: FakeApi) -> None:
+async def test_outcomes_and_new_claims_share_a_write(api: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
     async with station(api.connection, executor=SimulateExecutor(0.05)) as me:
         api.put(TASK_QUEUES, queue_object(tasks="abcdef", parallelism=2))
         await eventually(lambda: phase(api) == "Completed")
         assert me.writes == 4
+    assert "claims lost" not in caplog.text
 
 
 async def test_progress_is_shown_while_the_rest_still_runs(api: FakeApi) -> None:
