@@ -22,6 +22,7 @@ class View:
     processor: str = ""  # of the SyncedResource; empty when there is none
     epoch: int = 0
     controller: str = ""  # holder of the controller's Lease, when it is live
+    syncers: frozenset[str] = frozenset()  # on the hub: members whose syncer holds a live Lease, its heartbeat
     ready: dict[str, str] = field(default_factory=dict)  # on the hub: member -> "" when ready, else why not
 
 
@@ -34,6 +35,12 @@ def clusters_problems(views: dict[str, View]) -> list[str]:
             found.append(f"'{owner[view.uid]}' and '{view.name}' are the same cluster (kube-system uid {view.uid})")
         owner.setdefault(view.uid, view.name)
     return found
+
+
+def syncers_problems(views: dict[str, View], hub: str) -> list[str]:
+    """Every member but the hub has a syncer that reaches the hub, whatever it has to do there."""
+    away = [name for name in views if name not in (hub, *views[hub].syncers)]
+    return [f"the syncer of member '{name}' has not renewed its Lease on '{hub}'" for name in away]
 
 
 def members_problems(views: dict[str, View], hub: str) -> list[str]:
@@ -88,4 +95,6 @@ def rows(views: dict[str, View], hub: str, resource: str) -> list[dict[str, str]
 
 
 def _syncer(hub: View, member: str) -> str:
-    return "connected" if hub.ready.get(member, "missing") == "" else "-"
+    if member not in hub.syncers:
+        return "-"
+    return "in sync" if hub.ready.get(member) == "" else "connected"

@@ -41,12 +41,13 @@ options:
     description:
       - What must hold.
       - V(clusters) - every API server answers, and no two are the same cluster.
-      - V(members) - every member's syncer is connected with the hub.
+      - V(syncers) - every member's syncer is alive and reaches the hub.
+      - V(members) - every member is Ready, its syncer carries every kind that the fabric has.
       - V(kind) - the kind is served everywhere with one schema and every cluster knows that the fabric carries it.
       - V(controller) - exactly one controller is at work, on O(processor).
     type: list
     elements: str
-    choices: [clusters, members, kind, controller]
+    choices: [clusters, syncers, members, kind, controller]
     default: []
   timeout:
     description: How long to wait for it, in seconds.
@@ -91,6 +92,19 @@ clusters:
     epoch:
       description: The processor's term in the cluster's SyncedResource.
       type: int
+    established:
+      description: Whether the kind is served.
+      type: bool
+    schema:
+      description: Hash of the kind's schema.
+      type: str
+    syncers:
+      description: On the hub, the members whose syncer is alive and reaches it.
+      type: list
+      elements: str
+    ready:
+      description: On the hub, for each member why it is not Ready; empty when it is.
+      type: dict
     controller:
       description: Identity of the controller that holds a live Lease there.
       type: str
@@ -123,6 +137,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils import _fabric_v
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import Client
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._names import HUB_NAMESPACE
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
     CUSTOM_RESOURCE_DEFINITION,
     MEMBER,
@@ -147,7 +162,7 @@ def main() -> None:
             "expect": {
                 "type": "list",
                 "elements": "str",
-                "choices": ["clusters", "members", "kind", "controller"],
+                "choices": ["clusters", "syncers", "members", "kind", "controller"],
                 "default": [],
             },
             "timeout": {"type": "float", "default": 60},
@@ -160,13 +175,18 @@ def main() -> None:
     except TmcError as error:
         module.fail_json(msg=str(error))
     answer = {
-        "clusters": {name: {k: v for k, v in asdict(view).items() if k != "name"} for name, view in views.items()},
+        "clusters": {name: described(view) for name, view in views.items()},
         "rows": fabric.rows(views, module.params["hub"], module.params["crd"].partition(".")[0]),
         "problems": problems,
     }
     if problems:
         module.fail_json(msg="\n".join(problems), problems=problems)
     module.exit_json(changed=False, **answer)
+
+
+def described(view: fabric.View) -> dict[str, Any]:
+    """The view as a result of the module."""
+    return {key: value for key, value in asdict(view).items() if key != "name"} | {"syncers": sorted(view.syncers)}
 
 
 def check_options(params: dict[str, Any]) -> None:
@@ -200,6 +220,8 @@ def judge(views: dict[str, fabric.View], params: dict[str, Any]) -> list[str]:
     problems = fabric.clusters_problems(views) if expect else []
     if problems:
         return problems
+    if "syncers" in expect:
+        problems += fabric.syncers_problems(views, params["hub"])
     if "members" in expect:
         problems += fabric.members_problems(views, params["hub"])
     if "kind" in expect:
@@ -225,10 +247,17 @@ def look(name: str, client: Client, params: dict[str, Any]) -> fabric.View:
             processor=str(synced.get("processor", "")),
             epoch=int(synced.get("epoch", 0)),
             controller=holder(client.get(LEASE, lease, namespace)),
+            syncers=syncers(client) if name == params["hub"] else frozenset(),
             ready=members(client) if name == params["hub"] else {},
         )
     except TmcError as error:
         return fabric.View(name=name, error=str(error))
+
+
+def syncers(client: Client) -> frozenset[str]:
+    """The members whose syncer holds a live Lease on the hub."""
+    leases = client.list(LEASE, HUB_NAMESPACE)
+    return frozenset(lease["metadata"]["name"].removeprefix("syncer-") for lease in leases if holder(lease))
 
 
 def members(client: Client) -> dict[str, str]:
