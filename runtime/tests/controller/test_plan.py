@@ -146,11 +146,12 @@ def test_an_object_of_the_same_name_inherits_nothing() -> None:
     "what",
     [
         {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
+        {"metadata": {"annotations": {"tmc.io/status-pending": "true"}}},
         {"status": {"phase": "Completed"}},
         {"status": {"phase": "Failed"}},
         {"status": {"phase": "Running", "epoch": 4}},
     ],
-    ids=["deleted", "completed", "failed", "of a newer term"],
+    ids=["deleted", "made anew without its status yet", "completed", "failed", "of a newer term"],
 )
 def test_nothing_is_written_or_run_on_a_queue_that_is(what: dict[str, dict[str, str]]) -> None:
     plain = queue()

@@ -17,6 +17,7 @@ State = Literal["Pending", "Running", "Succeeded", "Failed"]
 RANKS: Final[Mapping[str, int]] = {"critical": 0, "high": 1, "normal": 2, "low": 3}
 TERMINAL_PHASES: Final = frozenset({"Completed", "Failed"})
 ORIGIN_UID: Final = "tmc.io/origin-uid"
+STATUS_PENDING: Final = "tmc.io/status-pending"
 
 
 class Unreadable(Exception):
@@ -83,6 +84,7 @@ class Queue:
     tasks: tuple[Task, ...]
     spec_hash: str
     deleting: bool = False
+    waiting: bool = False  # a lost copy was made anew; its status has yet to come back from the hub
     status: Status | None = field(default=None)
 
     @property
@@ -126,6 +128,7 @@ def _parse(obj: Mapping[str, Any]) -> Queue:
         tasks=tasks,
         spec_hash=spec_hash(spec),
         deleting=bool(metadata.get("deletionTimestamp")),
+        waiting=STATUS_PENDING in (metadata.get("annotations") or {}),
         status=_status(obj.get("status") or {}),
     )
 

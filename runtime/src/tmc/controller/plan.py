@@ -105,7 +105,7 @@ def settle(
     a success under a former spec is kept only when it proves in this way that name and command are the same.
     """
     fenced = queue.status is not None and queue.status.epoch > author.term.epoch
-    if queue.deleting or queue.settled or fenced:
+    if queue.deleting or queue.waiting or queue.settled or fenced:
         return Progress(queue, stale=frozenset(runs), frozen=True)
     sorting = _Sorting()
     states = tuple(_settle_task(queue, task, author, runs.get(task.name), result_of, sorting) for task in queue.tasks)
