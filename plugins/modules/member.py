@@ -144,6 +144,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _apply, _fabric, _names, _tokens
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
     InvalidInput,
+    KubeconfigMissing,
     NotReady,
     TmcError,
     Unreachable,
@@ -164,7 +165,16 @@ class Join:
         self.params = module.params
         self.name: str = module.params["name"]
         self.hub = connect(module, **another_cluster(self.params["hub_kubeconfig"], self.params["hub_context"]))
-        self.local = connect(module)
+        self.local = self._connect_local()
+
+    def _connect_local(self) -> Any:
+        """A client of the member's own cluster; None when it may be gone and its kubeconfig is."""
+        try:
+            return connect(self.module)
+        except KubeconfigMissing:
+            if self.params["state"] == "absent" and self.params["force"]:
+                return None
+            raise
 
     def present(self) -> Result:
         for client in (self.hub, self.local):
@@ -229,6 +239,8 @@ class Join:
         )
 
     def _leave_local(self) -> tuple[str | None, list[_apply.Change]]:
+        if self.local is None:
+            return None, []
         try:
             uid = _apply.cluster_uid(self.local)
             return uid, _apply.plan_absent(self.local, list(reversed(_fabric.member_identity())))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def lab_on(connection: Connection, manifests: Path) -> Iterator[Lab]:
         lab.apply(_crd(kind_at(place, plural), status=plural == "widgets"), CUSTOM_RESOURCE_DEFINITION)
     for place, plural in itertools.product(PLACES, PLURALS):
         resource = kind_at(place, plural)
-        eventually(lambda resource=resource: _is_served(lab, resource), f"{resource.name} is served")
+        eventually(partial(_is_served, lab, resource), f"{resource.name} is served")
     eventually(lambda: _is_served(lab, SYNCED_RESOURCE), "SyncedResource is served")
     policies = _install_policies(lab, manifests)
     for member in ("east", "west"):
@@ -210,7 +211,7 @@ def _install_policies(lab: Lab, manifests: Path) -> list[Object]:
     for name, place in PLACES.items():
         for plural in PLURALS:
             resource = kind_at(name, plural)
-            spec = {"group": resource.group, "version": "v1", "resource": plural, "processor": place.processor}
+            spec: Object = {"group": resource.group, "version": "v1", "resource": plural, "processor": place.processor}
             spec |= {"epoch": 1, "deletionGrace": "5m", "statusWriters": list(place.writers)}
             lab.apply(_fabric.synced_resource(resource.name, spec), SYNCED_RESOURCE)
             cluster = _admission.Cluster(place.cluster, uid_of(place.cluster))

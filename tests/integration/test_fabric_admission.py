@@ -40,7 +40,7 @@ def lab(plane: Plane, repository: Path) -> Iterator[Lab]:
 
 
 def tombstone(origin: str = "east", uid: str = "uid-of-east", **changes: Any) -> dict[str, Any]:
-    spec = {"group": "demo.tmc.io", "resource": "taskqueues", "namespace": "default", "name": "a"}
+    spec: dict[str, Any] = {"group": "demo.tmc.io", "resource": "taskqueues", "namespace": "default", "name": "a"}
     spec |= {"originCluster": origin, "originClusterUID": uid, "pending": ["east", "west"]}
     name = f"tombstone-{next(_serial)}"
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,11 @@ def install(kubeconfig: Path, manifests: Path, *folders: str) -> None:
         place = metadata.get("namespace", "")
         client.patch(KINDS[obj["kind"]], metadata["name"], obj, place, content_type=APPLY_PATCH, strict=True)
     for kind in (MEMBER, SYNCED_RESOURCE, TASK_QUEUE):
-        eventually(lambda kind=kind: refusal(lambda: client.list(kind)) is None, f"{kind.name} is served")
+        eventually(partial(lets_list, client, kind), f"{kind.name} is served")
+
+
+def lets_list(client: Client, kind: Resource) -> bool:
+    return refusal(lambda: client.list(kind)) is None
 
 
 def versions(client: Client, *kinds: Resource) -> dict[str, str]:
@@ -119,7 +124,7 @@ def test_join_use_and_leave(pair: Pair) -> None:
 
     for side, kind in (("hub", MEMBER), ("local", SYNCED_RESOURCE)):
         syncer = Client(_kubeconfig.load_file(joined["credentials"][side]))
-        eventually(lambda syncer=syncer, kind=kind: refusal(lambda: syncer.list(kind)) is None, f"{side} lets in")
+        eventually(partial(lets_list, syncer, kind), f"{side} lets in")
 
     assert pair.run("member", **pair.join(state="absent"), _ansible_check_mode=True)["changed"]
     assert pair.run("member", **pair.join(state="absent"))["changed"]
@@ -165,6 +170,9 @@ def test_a_member_that_is_gone_leaves_by_force(pair: Pair, tmp_path: Path) -> No
     assert "set force to true" in refused["msg"]
     assert pair.run("member", **pair.join(state="absent", kubeconfig=str(dead), force=True))["changed"]
     assert pair.hub.get(MEMBER, "west") is None
+    nowhere = pair.join(state="absent", kubeconfig=str(tmp_path / "nowhere"))
+    assert "does not exist" in pair.fail("member", **nowhere)["msg"]
+    assert not pair.run("member", **nowhere, force=True)["changed"]
     pair.run("member", **pair.join(state="absent"))
 
 

@@ -32,7 +32,7 @@ def test_contains(live: Any, wanted: Any, same: bool) -> None:
     ("version", "fine"), [("v1.28.3", False), ("v1.29.9+k3s1", False), ("v1.30.0", True), ("v2.0", True)]
 )
 def test_an_old_server_is_refused(version: str, fine: bool) -> None:
-    server, _ = client(lambda *_request: (200, {"gitVersion": version}))
+    server, _pool = client(lambda *_request: (200, {"gitVersion": version}))
     if fine:
         assert _apply.require_server(server) == version
         return
@@ -66,7 +66,7 @@ class Server:
 
 def test_the_second_time_nothing_is_written() -> None:
     server = Server()
-    api, _ = client(server.answer)
+    api, _pool = client(server.answer)
     wanted = _fabric.hub_identity("east")
 
     _apply.carry_out(api, _apply.plan_present(api, wanted))
@@ -78,7 +78,7 @@ def test_the_second_time_nothing_is_written() -> None:
 
 def test_a_missing_right_is_found_before_anything_is_written() -> None:
     server = Server("create")
-    api, _ = client(server.answer)
+    api, _pool = client(server.answer)
 
     with pytest.raises(TmcError, match="user 'bob' may not create clusterrolebindings on 'east'"):
         _apply.carry_out(api, _apply.plan_present(api, _fabric.hub_identity("east")))
@@ -91,7 +91,7 @@ def test_a_stranger_of_the_same_name_is_not_removed() -> None:
     server.objects["/api/v1/namespaces/tmc-system/serviceaccounts/syncer-east"] = {
         "metadata": {"name": "syncer-east", "uid": "u", "labels": {}}
     }
-    api, _ = client(server.answer)
+    api, _pool = client(server.answer)
 
     with pytest.raises(TmcError, match=r"does not carry the label app.kubernetes.io/managed-by=tmc.cross_cluster"):
         _apply.plan_absent(api, [account])

@@ -104,14 +104,14 @@ def test_a_file_of_something_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.mark.parametrize("module", ["member", "synced_resource", "taskqueue", "service_account_kubeconfig"])
 def test_check_mode_from_nothing_predicts_a_change(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    arguments = {
+    arguments: dict[str, Any] = {
         "member": MEMBER,
         "synced_resource": SYNCED,
         "taskqueue": {"kubeconfig": K, "definition": QUEUE},
         "service_account_kubeconfig": TOKEN,
-    }[module]
+    }
 
-    ended = run_module(monkeypatch, module, **arguments, _ansible_check_mode=True)
+    ended = run_module(monkeypatch, module, **arguments[module], _ansible_check_mode=True)
 
     assert not ended.failed
     assert ended.result["changed"]

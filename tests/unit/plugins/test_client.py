@@ -16,7 +16,7 @@ from tests.unit.plugins.fakeserver import client, status
 
 @pytest.mark.parametrize("page", [(404, "404 page not found"), (200, "<html>hello</html>"), (302, ""), (404, {})])
 def test_a_server_that_is_no_kubernetes_is_named(page: tuple[int, Any]) -> None:
-    stranger, _ = client(lambda *_request: page)
+    stranger, _pool = client(lambda *_request: page)
 
     with pytest.raises(InvalidInput, match=r"'https://10.0.0.1:6443' answered but is not a Kubernetes API server"):
         stranger.get(TASK_QUEUE, "a", "default")

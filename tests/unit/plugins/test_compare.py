@@ -13,7 +13,7 @@ def origin(**content: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": "default", "name": "a", "uid": "u1"}, "spec": {"size": 1}, **content}
 
 
-def copied(uid: str = "u1", **content: Any) -> dict[str, Any]:
+def copied(uid: str = "u1", /, **content: Any) -> dict[str, Any]:
     metadata = {"namespace": "default", "name": "a", "uid": "other", "annotations": {"tmc.io/origin-uid": uid}}
     return {**origin(**content), "metadata": metadata}
 
@@ -63,7 +63,9 @@ def test_the_generation_of_each_cluster_is_its_own() -> None:
 
 def test_ignored_fields_stand_for_all_below() -> None:
     one, other = {"status": {"a": {"b": 1}, "ab": 1}}, {"status": {"a": {"b": 2}, "ab": 2}}
-    assert [field for field, _ in differences(origin(**one), copied(**other), ignored=("status.a",))] == ["status.ab"]
+    assert [field for field, _values in differences(origin(**one), copied(**other), ignored=("status.a",))] == [
+        "status.ab"
+    ]
 
 
 def test_the_table_is_for_a_terminal() -> None:

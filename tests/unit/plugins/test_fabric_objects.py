@@ -64,5 +64,5 @@ def test_the_policies_of_a_kind(hub: bool, names: list[str]) -> None:
 
 
 def test_policies_depend_on_nothing_but_their_arguments() -> None:
-    once, again = (json.dumps(_admission.policies(KIND, EAST, hub=True)) for _ in range(2))
+    once, again = (json.dumps(_admission.policies(KIND, EAST, hub=True)) for _time in range(2))
     assert once == again

@@ -69,7 +69,7 @@ def wish(folder: Path) -> _tokens.Wish:
 
 
 def test_files_are_private_and_the_second_time_nothing_changes(accounts: Accounts, tmp_path: Path) -> None:
-    api, _ = client(accounts.answer)
+    api, _pool = client(accounts.answer)
     wanted = wish(tmp_path)
 
     assert _tokens.ensure(api, wanted)
@@ -89,7 +89,7 @@ def test_files_are_private_and_the_second_time_nothing_changes(accounts: Account
 
 @pytest.mark.parametrize("spoil", ["uid", "token", "mode", "kubeconfig"])
 def test_what_no_longer_serves_is_made_anew(accounts: Accounts, tmp_path: Path, spoil: str) -> None:
-    api, _ = client(accounts.answer)
+    api, _pool = client(accounts.answer)
     wanted = wish(tmp_path)
     _tokens.ensure(api, wanted)
     if spoil == "uid":
@@ -104,7 +104,7 @@ def test_what_no_longer_serves_is_made_anew(accounts: Accounts, tmp_path: Path, 
 
 
 def test_check_mode_writes_nothing(accounts: Accounts, tmp_path: Path) -> None:
-    api, _ = client(accounts.answer)
+    api, _pool = client(accounts.answer)
 
     assert _tokens.ensure(api, wish(tmp_path), check_mode=True)
     assert list(tmp_path.iterdir()) == []
