@@ -59,7 +59,8 @@ def download(versions: Versions, folder: Path, say: Say, publishers: Publishers 
 
 def _open(url: str, seconds: float) -> http.client.HTTPResponse:
     try:
-        return urllib.request.urlopen(url, timeout=seconds)
+        response: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=seconds)
+        return response
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise BinariesError(f"{url}: {reason}") from error

@@ -29,9 +29,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(
-            argument_spec={"cache_dir": {"type": "path", "required": True}, "binary_dir": {"type": "path"}}
-        )
+        spec = {"cache_dir": {"type": "path", "required": True}, "binary_dir": {"type": "path"}}
+        options = self.validate_argument_spec(argument_spec=spec)[1]
         command = [sys.executable, str(SCRIPT), "--cache", options["cache_dir"]]
         if options["binary_dir"]:
             command += ["--binary-dir", options["binary_dir"]]

@@ -29,7 +29,7 @@ def die_with_parent() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     with open("supervisord.pid", encoding="utf-8") as handle:
         if os.getppid() != int(handle.read()):
-            sys.exit("supervisord was gone before the program started")
+            raise SystemExit("supervisord was gone before the program started")
 
 
 def main() -> None:
