@@ -30,6 +30,8 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources impor
 )
 
 Object = dict[str, Any]
+LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+TOMBSTONE = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False)
 DEADLINE = 60.0  # seconds; only ends a hang
 _serial = itertools.count()
 
@@ -196,14 +198,22 @@ def lab_on(connection: Connection, manifests: Path) -> Iterator[Lab]:
     for member in ("east", "west"):
         _apply.carry_out(lab.admin, _apply.plan_present(lab.admin, [_fabric.member(member, uid_of(member))]))
     try:
-        _await_force(lab)
+        for what, in_force in _probes(lab):
+            eventually(in_force, f"{what} is in force")
         yield lab
     finally:
-        for policy in policies:
-            resource = POLICY if policy["kind"] == POLICY.kind else POLICY_BINDING
-            live = lab.admin.get(resource, policy["metadata"]["name"])
-            if live:
-                lab.admin.delete(resource, live["metadata"]["name"], uid=live["metadata"]["uid"])
+        _remove_policies(lab, policies)
+
+
+def _remove_policies(lab: Lab, policies: list[Object]) -> None:
+    """Until none is in force any more: another test may install its own on the same API server."""
+    for policy in policies:
+        resource = POLICY if policy["kind"] == POLICY.kind else POLICY_BINDING
+        live = lab.admin.get(resource, policy["metadata"]["name"])
+        if live:
+            lab.admin.delete(resource, live["metadata"]["name"], uid=live["metadata"]["uid"])
+    for what, in_force in _probes(lab):
+        eventually(lambda in_force=in_force: not in_force(), f"{what} is gone")  # type: ignore[misc]
 
 
 def _install_policies(lab: Lab, manifests: Path) -> list[Object]:
@@ -222,35 +232,33 @@ def _install_policies(lab: Lab, manifests: Path) -> list[Object]:
     return policies
 
 
-def _await_force(lab: Lab) -> None:
-    """Admission follows the API server's own watch: wait until the last rule of each kind bites."""
+def _probes(lab: Lab) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """For each policy a dry run that it alone refuses: admission follows the API server's own watch, a little late."""
     for place, plural in itertools.product(PLACES, PLURALS):
-
-        def bites(place: str = place, plural: str = plural) -> bool:
-            marked = copy_of("elsewhere")
-            named = lab.named(place, plural, marked)
-            error = refusal(lambda: lab.as_actor(ALICE).create(kind_at(place, plural), named))
-            return error is not None and "belong to the fabric" in str(error)
-
-        eventually(bites, f"tmc-copies is in force at {place}")
+        kind = kind_at(place, plural)
+        yield f"tmc-copies at {kind.name}", _refused(lab, ALICE, kind, copy_of("elsewhere"), "belong to the fabric")
         if PLACES[place].hub:
-
-            def strangers(place: str = place, plural: str = plural) -> bool:
-                wrong = copy_of("east")
-                wrong["metadata"]["annotations"]["tmc.io/origin-cluster-uid"] = "another"
-                named = lab.named(place, plural, wrong)
-                error = refusal(lambda: lab.as_actor(EAST).create(kind_at(place, plural), named))
-                return error is not None and "that Member east joined with" in str(error)
-
-            eventually(strangers, f"tmc-identity is in force at {place}")
-    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "x", "namespace": "default"}}
-    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
-    params = {"dryRun": "All"}
-    east = lab.as_actor(EAST)
-    eventually(
-        lambda: "only its own Lease" in str(refusal(lambda: east.request("POST", path, params=params, body=lease))),
-        "tmc-fabric is in force",
+            yield f"tmc-syncers at {kind.name}", _refused(lab, EAST, kind, own_object(), "belongs to the hub")
+            wrong = copy_of("east")
+            wrong["metadata"]["annotations"]["tmc.io/origin-cluster-uid"] = "another"
+            yield f"tmc-identity at {kind.name}", _refused(lab, EAST, kind, wrong, "that Member east joined with")
+    lease = {"metadata": {"namespace": "default"}}
+    yield "tmc-fabric", _refused(lab, EAST, LEASE, lease, "only its own Lease")
+    spec = {"group": "g", "resource": "r", "namespace": "", "name": "n", "originCluster": "east", "pending": []}
+    stone: Object = {"metadata": {}, "spec": {**spec, "originClusterUID": "another"}}
+    yield "tmc-fabric-identity", _refused(lab, EAST, TOMBSTONE, stone, "that Member east joined with")
+    move = {"spec": {"processor": "elsewhere"}}
+    name = kind_at("hub", PLURALS[0]).name
+    yield (
+        "tmc-processor",
+        lambda: "higher spec.epoch" in str(refusal(lambda: lab.admin.patch(SYNCED_RESOURCE, name, move, dry_run=True))),
     )
+
+
+def _refused(lab: Lab, actor: Actor, kind: Resource, obj: Object, words: str) -> Callable[[], bool]:
+    metadata = {**obj["metadata"], "name": "probe"}
+    probe = {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+    return lambda: words in str(refusal(lambda: lab.as_actor(actor).create(kind, probe, dry_run=True)))
 
 
 def _is_served(lab: Lab, resource: Resource) -> bool:

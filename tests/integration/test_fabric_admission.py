@@ -19,13 +19,23 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources impor
     MEMBER,
     NAMESPACE,
     SYNCED_RESOURCE,
-    Resource,
 )
-from tests.integration.admission_lab import ALICE, EAST, EAST2, STRAY, WEST, Actor, Lab, eventually, lab_on, refusal
+from tests.integration.admission_lab import (
+    ALICE,
+    EAST,
+    EAST2,
+    LEASE,
+    STRAY,
+    TOMBSTONE,
+    WEST,
+    Actor,
+    Lab,
+    eventually,
+    lab_on,
+    refusal,
+)
 from tests.integration.throwaway_plane import Plane
 
-TOMBSTONE = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False)
-LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 _serial = itertools.count()
 
 
