@@ -106,7 +106,7 @@ class CallbackModule(Default):
             return
         self._end_section()
         self._section = _Section(name, time.monotonic())
-        self._mark = " [CHECK MODE]" if play.check_mode and self.get_option("check_mode_markers") else ""
+        self._mark = " [check mode: nothing is changed]" if play.check_mode else ""
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
         self._start_task(task, "TASK")

@@ -71,6 +71,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._apply import co
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client, Object
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import CUSTOM_RESOURCE_DEFINITION, Resource
 
 POLL = 0.05
@@ -87,16 +88,18 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        objects = [obj for file in module.params["files"] for obj in read(Path(file))]
-        wanted = [obj for obj in objects if obj["metadata"]["name"] not in module.params["exclude"]]
-        cluster = Cluster(Client(load_file(module.params["kubeconfig"])))
-        applied = [cluster.title(obj) for obj in wanted if cluster.apply(obj, write=not module.check_mode)]
-        if not module.check_mode:
-            cluster.wait_served(wanted, module.params["timeout"])
-    except TmcError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(applied), applied=applied)
+    run(module, body)
+
+
+def body(module: AnsibleModule) -> dict[str, Any]:
+    """The module's result. Raises TmcError."""
+    objects = [obj for file in module.params["files"] for obj in read(Path(file))]
+    wanted = [obj for obj in objects if obj["metadata"]["name"] not in module.params["exclude"]]
+    cluster = Cluster(Client(load_file(module.params["kubeconfig"])))
+    applied = [cluster.title(obj) for obj in wanted if cluster.apply(obj, write=not module.check_mode)]
+    if not module.check_mode:
+        cluster.wait_served(wanted, module.params["timeout"])
+    return {"changed": bool(applied), "applied": applied}
 
 
 def read(path: Path) -> list[Object]:
