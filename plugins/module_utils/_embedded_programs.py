@@ -61,7 +61,9 @@ class Program:
     def section(self) -> str:
         """Text of C(conf.d/<name>.conf). Relative paths are relative to supervisord's directory."""
         digest = hashlib.sha256(self.definition().encode()).hexdigest()[:16]
-        command = shlex.join([sys.executable, "-I", "-S", "tied.py", self.name, digest]).replace("%", "%%")
+        # tied.py needs no virtual environment, and its python, python3 and python3.11 must not be three definitions.
+        python = os.path.realpath(sys.executable)
+        command = shlex.join([python, "-I", "-S", "tied.py", self.name, digest]).replace("%", "%%")
         return (
             f"[program:{self.name}]\n"
             f"command={command}\n"

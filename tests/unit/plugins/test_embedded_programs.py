@@ -8,6 +8,8 @@ from __future__ import annotations
 import configparser
 import json
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +79,13 @@ def test_a_section_is_read_back_as_it_was_meant() -> None:
 )
 def test_every_change_of_a_definition_changes_the_section(other: Program) -> None:
     assert other.section() != Program("a", ["tmc"]).section()
+
+
+def test_the_name_that_python_was_called_by_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Program("a", ["tmc"]).section()
+    (tmp_path / "python3").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
+    assert Program("a", ["tmc"]).section() == before
 
 
 def test_equal_definitions_are_equal_text() -> None:
