@@ -29,6 +29,7 @@ from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Pa
 log = logging.getLogger(__name__)
 
 LAGGING_VIEW_SECONDS = 0.5
+SECOND_OPINION_SECONDS = 2.0  # an API server that has just started may refuse what it will take a moment later
 SLOW_LANE_SECONDS = 30.0
 
 
@@ -52,6 +53,7 @@ class Executor:
         self._stores = stores
         self._recorders = {side: EventRecorder(client, "tmc-syncer") for side, client in ends.clients.items()}
         self._futile: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+        self._refused_once: set[ObjectKey] = set()
         self.writes: defaultdict[str, int] = defaultdict(int)
 
     async def carry_out(self, key: ObjectKey, operation: Operation) -> Outcome:
@@ -73,6 +75,9 @@ class Executor:
         except NotFound as error:
             return await self._not_found(key, operation, error)
         except (Forbidden, Invalid, PayloadTooLarge) as error:
+            if key not in self._refused_once:
+                self._refused_once.add(key)
+                raise RetryAfter(SECOND_OPINION_SECONDS) from error
             await self._refused(key, operation, error)
             raise RetryAfter(SLOW_LANE_SECONDS) from error
 
@@ -84,6 +89,7 @@ class Executor:
     def settled(self, key: ObjectKey) -> None:
         """Nothing is left to do for this object: forget what was learnt on the way."""
         self._futile.pop(key, None)
+        self._refused_once.discard(key)
 
     async def _dispatch(self, key: ObjectKey, operation: Operation) -> Outcome:
         match operation:

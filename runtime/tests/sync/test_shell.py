@@ -1,0 +1,234 @@
+"""The shell around the planner, between API servers in memory: faults of single requests never change the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from runtime.tests.fakeapi import Call, FakeApi
+from runtime.tests.waiting import eventually
+from tmc.api.client import ApiClient
+from tmc.api.resource import EVENTS, NAMESPACES, Resource
+from tmc.sync import executor, names
+from tmc.sync.ends import Ends
+from tmc.sync.fabric import TOMBSTONES, SyncedKind
+from tmc.sync.kind import KindSyncer
+
+WIDGETS = Resource("example.org", "v1", "widgets", "Widget")
+KIND = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", processor="west", epoch=1, grace=300.0)
+Object = dict[str, Any]
+
+
+@dataclass
+class Known:
+    """What the syncers know of the fabric."""
+
+    members: frozenset[str] = frozenset({"east", "west"})
+    tombstones: dict[str, Object] = field(default_factory=dict)
+    quarantined: bool = False
+
+
+@dataclass
+class Trio:
+    """A hub and two members, and a syncer for each member."""
+
+    apis: dict[str, FakeApi]
+    known: Known
+    syncers: dict[str, KindSyncer] = field(default_factory=dict)
+
+    def shown(self, cluster: str, name: str = "w") -> Object | None:
+        return self.apis[cluster].objects[WIDGETS.name].get(("default", name))
+
+    def create(self, cluster: str, name: str = "w", size: int = 1) -> Object:
+        meta = {"name": name, "namespace": "default"}
+        return self.apis[cluster].put(WIDGETS, {"metadata": meta, "spec": {"size": size}})
+
+    async def everywhere(self, name: str = "w") -> None:
+        await eventually(lambda: all(self.shown(c, name) for c in self.apis), f"{name} is everywhere")
+
+    async def nowhere(self, name: str = "w") -> None:
+        await eventually(lambda: not any(self.shown(c, name) for c in self.apis), f"{name} is nowhere")
+
+    def writes(self, cluster: str) -> list[str]:
+        calls = self.apis[cluster].calls
+        return [c.verb for c in calls if c.verb in ("POST", "PATCH", "DELETE") and c.resource == WIDGETS.name]
+
+
+@asynccontextmanager
+async def running(*, kind: SyncedKind = KIND, floor: float = 30.0) -> AsyncIterator[Trio]:
+    async with AsyncExitStack() as stack:
+        apis = {
+            name: await stack.enter_async_context(FakeApi(WIDGETS, EVENTS, NAMESPACES, TOMBSTONES, name=name))
+            for name in ("kcp", "east", "west")
+        }
+        trio = Trio(apis, Known())
+        tasks = []
+        for member in ("east", "west"):
+            clients = {
+                "member": await stack.enter_async_context(ApiClient(apis[member].connection)),
+                "hub": await stack.enter_async_context(ApiClient(apis["kcp"].connection)),
+            }
+            ends = Ends(clients, member, f"uid-{member}", "kcp", "uid-kcp")  # type: ignore[arg-type]
+            syncer = KindSyncer(ends, kind, {"member": WIDGETS, "hub": WIDGETS}, trio.known, floor=floor)  # type: ignore[arg-type]
+            trio.syncers[member] = syncer
+            tasks.append(asyncio.create_task(syncer.run()))
+        try:
+            yield trio
+            assert not any(task.done() for task in tasks), "a syncer ended by itself"
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+@contextmanager
+def quick_second_opinion() -> Iterator[None]:
+    before = executor.SECOND_OPINION_SECONDS, executor.SLOW_LANE_SECONDS
+    executor.SECOND_OPINION_SECONDS, executor.SLOW_LANE_SECONDS = 0.02, 0.1
+    yield
+    executor.SECOND_OPINION_SECONDS, executor.SLOW_LANE_SECONDS = before
+
+
+async def test_a_life_costs_the_writes_that_the_protocol_names() -> None:
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        assert [trio.writes(c) for c in ("east", "kcp", "west")] == [["PATCH"], ["POST"], ["POST"]]
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await trio.nowhere()
+        assert trio.writes("east") == ["PATCH", "PATCH"]
+        assert trio.writes("kcp") == ["POST", "DELETE", "PATCH"]
+        assert trio.writes("west") == ["POST", "DELETE"]
+
+
+@pytest.mark.parametrize("cluster", ["east", "kcp", "west"])
+@pytest.mark.parametrize("verb", ["POST", "PATCH", "DELETE"])
+async def test_an_answer_that_is_lost_after_the_write_happened_changes_nothing(cluster: str, verb: str) -> None:
+    async with running() as trio:
+        api = trio.apis[cluster]
+
+        async def swallow(call: Call) -> web.StreamResponse:
+            await api._answer(call)
+            assert call.request.transport is not None
+            call.request.transport.close()
+            return web.Response()
+
+        api.intercept(swallow, verb, WIDGETS.name, times=2)
+        trio.create("east")
+        await trio.everywhere()
+        trio.apis["west"].put(WIDGETS, {**trio.apis["west"].get(WIDGETS, "w", "default"), "status": {"done": 1}})
+        await eventually(lambda: (trio.shown("east") or {}).get("status") == {"done": 1}, "status came back")
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await trio.nowhere()
+
+
+@pytest.mark.parametrize("code", [409, 429, 500, 503])
+@pytest.mark.parametrize("verb", ["POST", "PATCH", "DELETE", "GET"])
+async def test_errors_of_single_requests_change_nothing(verb: str, code: int) -> None:
+    async with running() as trio:
+        for api in trio.apis.values():
+            api.fail(verb, code, "Conflict" if code == 409 else "", resource=WIDGETS.name, times=2)
+        trio.create("east")
+        await trio.everywhere()
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await trio.nowhere()
+
+
+async def test_a_refusal_that_passes_is_not_told() -> None:
+    with quick_second_opinion():
+        async with running() as trio:
+            trio.apis["kcp"].fail("POST", 403, "Forbidden", resource=WIDGETS.name, times=1)
+            trio.create("east")
+            await trio.everywhere()
+            assert names.SYNC_STATE not in (trio.shown("east") or {})["metadata"].get("annotations", {})
+            assert not trio.apis["east"].objects[EVENTS.name]
+
+
+async def test_a_refusal_that_stays_is_told_and_taken_back_when_it_ends() -> None:
+    with quick_second_opinion():
+        async with running() as trio:
+            trio.apis["kcp"].fail("POST", 422, "Invalid", resource=WIDGETS.name, times=4)
+            trio.create("east")
+            state = lambda: (trio.shown("east") or {})["metadata"].get("annotations", {}).get(names.SYNC_STATE)  # noqa: E731
+            await eventually(lambda: state() == names.REJECTED, "the user is told")
+            events = list(trio.apis["east"].objects[EVENTS.name].values())
+            assert [e["reason"] for e in events] == [names.REJECTED]
+            assert "cluster kcp refused" in events[0]["message"]
+            await trio.everywhere()
+            await eventually(lambda: state() is None, "the note is gone")
+
+
+async def test_one_object_that_never_works_does_not_hold_up_the_others() -> None:
+    async with running() as trio:
+
+        async def poison(call: Call) -> web.StreamResponse | None:
+            name = (call.body or {}).get("metadata", {}).get("name") if isinstance(call.body, dict) else ""
+            return web.Response(status=500) if name == "poison" else None
+
+        trio.apis["kcp"].intercept(poison, "POST", WIDGETS.name, times=10**6)
+        trio.create("east", "poison")
+        for i in range(50):
+            trio.create("east", f"good-{i}")
+        for i in range(50):
+            await trio.everywhere(f"good-{i}")
+        assert trio.shown("kcp", "poison") is None
+
+
+async def test_a_dropped_event_is_healed_within_about_a_floor() -> None:
+    async with running(floor=0.5) as trio:
+        trio.create("east")
+        await trio.everywhere()
+        trio.apis["kcp"].drop = lambda _kind, _obj: True
+        trio.apis["west"].put(WIDGETS, {**trio.apis["west"].get(WIDGETS, "w", "default"), "status": {"done": 7}})
+        await eventually(lambda: (trio.shown("east") or {}).get("status") == {"done": 7}, "east shows the status")
+
+
+async def test_a_namespace_that_is_missing_is_made_plain() -> None:
+    async with running() as trio:
+        for api in (trio.apis["kcp"], trio.apis["west"]):
+
+            async def no_namespace(call: Call, api: FakeApi = api) -> web.StreamResponse | None:
+                there = ("", "default") in api.objects[NAMESPACES.name]
+                return None if there else web.json_response({"reason": "NotFound", "code": 404}, status=404)
+
+            api.intercept(no_namespace, "POST", WIDGETS.name, times=10**6)
+        trio.create("east")
+        await trio.everywhere()
+        made = trio.apis["west"].get(NAMESPACES, "default")["metadata"]
+        assert not made.get("labels")
+        assert not made.get("annotations")
+
+
+async def test_a_member_that_is_away_gets_a_tombstone() -> None:
+    kind = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", "west", 1, grace=0.2)
+    async with running(kind=kind) as trio:
+        trio.create("east")
+        await trio.everywhere()
+
+        async def away(_: Call) -> web.StreamResponse | None:
+            return web.Response(status=503)
+
+        trio.apis["west"].intercept(away, "DELETE", WIDGETS.name, times=10**6)
+        uid = trio.apis["east"].get(WIDGETS, "w", "default")["metadata"]["uid"]
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await eventually(lambda: not trio.shown("east"), "the origin is released")
+        stone = trio.apis["kcp"].get(TOMBSTONES, uid)
+        assert stone["spec"]["pending"] == ["west"]
+        assert trio.shown("west")
+
+
+async def test_a_fight_over_a_copy_is_restrained() -> None:
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        for size in range(10, 40):
+            copy = trio.apis["west"].get(WIDGETS, "w", "default")
+            trio.apis["west"].put(WIDGETS, {**copy, "spec": {"size": size}})
+            await asyncio.sleep(0.02)
+        assert 0 < trio.writes("west").count("PATCH") <= 5
