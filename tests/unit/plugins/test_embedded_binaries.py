@@ -121,6 +121,7 @@ def test_where_nothing_serves_every_way_is_named(
 
     monkeypatch.setattr(binaries, "download", refuse)
     monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     with pytest.raises(
         error, match=r"download: no network; build: go is not in PATH; install Go 1\.\d+.*tmc_binary_dir"
     ):
