@@ -12,7 +12,7 @@ type: stdout
 short_description: A play told as a story worth reading
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - Each play is a section with a headline and the time it took. A play that has the name of the play before it
     continues that section.

@@ -11,7 +11,7 @@ name: environment_problems
 short_description: What is wrong with the environment variables that steer the demo
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - Takes a dictionary of the variables that are set and returns one sentence for each bad value, naming the variable,
     the value, what is allowed and a fix. An empty list means that all is well.

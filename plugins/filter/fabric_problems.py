@@ -11,7 +11,7 @@ name: fabric_problems
 short_description: What is wrong with an inventory of clusters
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - A fabric is one host in the group C(hub) and one host for each other cluster in the group C(members).
   - Takes Ansible's C(groups) and returns one sentence for each problem. An empty list means that all is well.

@@ -11,7 +11,7 @@ name: table
 short_description: A table of text, as a list of lines
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - Draws rows as a table with a border, for a debug message.
 options:

@@ -11,7 +11,7 @@ name: tag_problems
 short_description: Tags that were asked for and that a playbook does not have
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - With a misspelt tag a play does nothing and ends well. This filter returns one sentence for each tag that is not known.
 options:

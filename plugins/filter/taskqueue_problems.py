@@ -11,7 +11,7 @@ name: taskqueue_problems
 short_description: What is wrong with the TaskQueues that one cluster shows
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - Takes the TaskQueues that were read from one cluster and returns one sentence for each that is expected there and is
     missing, names the wrong origin or has not come far enough. An empty list means that all is well.

@@ -12,7 +12,7 @@ module: fabric_info
 short_description: What the clusters of a fabric really hold, and what is missing
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - Reads all clusters of a fabric at once and tells which API servers answer, which members are connected, whether a
     kind is served everywhere with one schema, and where its controller is at work.

@@ -12,7 +12,7 @@ module: manifests
 short_description: Apply files of Kubernetes manifests to one cluster
 version_added: 0.1.0
 author:
-  - The tmc.cross_cluster maintainers
+  - The tmc.cross_cluster maintainers (@tmc-io)
 description:
   - Applies all objects of some files, in order, with server-side apply. Writes only what differs, and waits until the
     custom resource definitions among them are served.
@@ -64,13 +64,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._apply import contains
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client, Object
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import CUSTOM_RESOURCE_DEFINITION, Resource
 
