@@ -58,9 +58,10 @@ def ensure_pki(directory: Path, cluster: str) -> bool:
     Returns whether anything was written. Raises OSError.
     """
     authority = _load(directory / "ca")
-    changed = authority is None or not _fresh(authority[0])
-    if changed:
+    changed = False
+    if authority is None or not _fresh(authority[0]):
         authority = _make_authority(directory, cluster)
+        changed = True
     for leaf in (SERVER, ADMIN, CONTROLLER_MANAGER):
         if not _serves(directory, leaf, authority[0]):
             _make_leaf(directory, leaf, *authority)
