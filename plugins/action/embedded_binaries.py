@@ -62,12 +62,10 @@ class ActionModule(ActionBase):
             env=environment,
         ) as process:
             try:
-                assert process.stdout is not None
-                assert process.stderr is not None
-                for line in process.stderr:
+                for line in process.stderr or ():
                     said = [*said[1 - SHOWN_LINES :], line.rstrip("\n")]
                     display.display(f"  {said[-1]}")
-                answer = process.stdout.read().splitlines()
+                answer = process.stdout.read().splitlines() if process.stdout else []
             except BaseException:
                 process.terminate()
                 raise
