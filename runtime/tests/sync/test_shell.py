@@ -157,9 +157,10 @@ async def test_a_refusal_that_stays_is_told_and_taken_back_when_it_ends() -> Non
             trio.create("east")
             state = lambda: (trio.shown("east") or {})["metadata"].get("annotations", {}).get(names.SYNC_STATE)  # noqa: E731
             await eventually(lambda: state() == names.REJECTED, "the user is told")
-            events = list(trio.apis["east"].objects[EVENTS.name].values())
+            events = trio.apis["east"].objects[EVENTS.name].values()
+            await eventually(lambda: events, "there is an Event")
             assert [e["reason"] for e in events] == [names.REJECTED]
-            assert "cluster kcp refused" in events[0]["message"]
+            assert "cluster kcp refused" in next(iter(events))["message"]
             await trio.everywhere()
             await eventually(lambda: state() is None, "the note is gone")
 
