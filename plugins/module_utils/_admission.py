@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _names as names
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _policy
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._policy import rule as _rule
 
 Object = dict[str, Any]
 
@@ -49,11 +51,12 @@ class Cluster:
 
 def policies(kind: Kind, cluster: Cluster, *, hub: bool) -> list[Object]:
     """The policies and bindings for ``cluster``, in the order in which they should be written."""
-    built = [*_pair(f"tmc-copies.{kind.name}", copies_policy(kind, cluster, hub=hub), _by_name(kind))]
+    built = {f"tmc-copies.{kind.name}": copies_policy(kind, cluster, hub=hub)}
     if hub:
-        built += _pair(f"tmc-syncers.{kind.name}", syncers_policy(kind), _by_name(kind))
-        built += _pair(f"tmc-identity.{kind.name}", identity_policy(kind), {"selector": {}})
-    return built
+        built[f"tmc-syncers.{kind.name}"] = syncers_policy(kind)
+        built[f"tmc-term.{kind.name}"] = term_policy(kind)
+    reference = _policy.parameter_ref(kind.name)
+    return [obj for name, spec in built.items() for obj in _policy.pair(name, spec, reference)]
 
 
 # -- everybody but the fabric -------------------------------------------------------------------------------------
@@ -106,8 +109,8 @@ def copies_policy(kind: Kind, cluster: Cluster, *, hub: bool) -> Object:
         ),
         ("what", f"'a copy of ' + variables.old.metadata.?labels['{ORIGIN}'].orValue('') + '\\'s ' + {_WHERE}"),
         ("goThere", f"'on cluster ' + variables.old.metadata.?labels['{ORIGIN}'].orValue('')"),
-        ("processor", "params.spec.processor"),
-        ("writers", "params.spec.?statusWriters.orValue([])"),
+        ("processor", "params.data.processor"),
+        ("writers", "params.data.statusWriters == '' ? [] : params.data.statusWriters.split(',')"),
     ]
     return {
         **_matching(kind),
@@ -192,9 +195,7 @@ def syncers_policy(kind: Kind) -> Object:
     ]
     return {
         **_matching(kind),
-        "matchConditions": [
-            {"name": "syncers", "expression": f"'{names.HUB_SYNCERS_GROUP}' in request.userInfo.?groups.orValue([])"}
-        ],
+        "matchConditions": [_policy.FROM_SYNCERS],
         "variables": [{"name": name, "expression": expression} for name, expression in variables],
         "validations": _syncers_rules(prefix),
     }
@@ -220,8 +221,8 @@ def _syncers_rules(prefix: str) -> list[Object]:
             "'the annotations tmc.io/origin-uid and tmc.io/origin-cluster-uid are immutable'",
         ),
         _rule(
-            f"request.operation == 'DELETE' || ({_SAME_STATUS}) || variables.me == '{prefix}' + params.spec.processor",
-            "'status is written only by the syncer of the processor ' + params.spec.processor"
+            f"request.operation == 'DELETE' || ({_SAME_STATUS}) || variables.me == '{prefix}' + params.data.processor",
+            "'status is written only by the syncer of the processor ' + params.data.processor"
             " + ', not by ' + variables.me",
         ),
         _rule(
@@ -238,20 +239,25 @@ def _syncers_rules(prefix: str) -> list[Object]:
     ]
 
 
-def identity_policy(kind: Kind) -> Object:
-    """An object's origin is the cluster that joined under that name: checked against every Member on the hub."""
+# -- the term on the hub ------------------------------------------------------------------------------------------
+
+
+def term_policy(kind: Kind) -> Object:
+    """The SyncedResource says what the ConfigMap says, by which admission judges: nobody moves only one of them."""
+    where = f"ConfigMap {names.HUB_NAMESPACE}/{kind.name}"
+    rules = _policy.resource_rule(
+        names.FABRIC_GROUP, ["CREATE", "UPDATE"], ["syncedresources"], resourceNames=[kind.name]
+    )
     return {
-        **_matching(kind, operations=["CREATE"], with_status=False),
-        "paramKind": {"apiVersion": f"{names.FABRIC_GROUP}/{names.FABRIC_VERSION}", "kind": "Member"},
-        "matchConditions": [
-            {"name": "syncers", "expression": f"'{names.HUB_SYNCERS_GROUP}' in request.userInfo.?groups.orValue([])"}
-        ],
+        "failurePolicy": "Fail",
+        "paramKind": _policy.PARAM_KIND,
+        "matchConstraints": {"resourceRules": [rules]},
         "validations": [
             _rule(
-                f"params.metadata.name != object.metadata.?labels['{ORIGIN}'].orValue('') || params.spec.clusterUID"
-                " == object.metadata.?annotations['tmc.io/origin-cluster-uid'].orValue('')",
-                "'annotation tmc.io/origin-cluster-uid is not the uid that Member ' + params.metadata.name"
-                " + ' joined with'",
+                "object.spec.processor == params.data.processor && string(object.spec.epoch) == params.data.epoch",
+                f"'spec.processor and spec.epoch must be those of {where}, which is at ' + params.data.processor"
+                " + ', epoch ' + params.data.epoch + ': move the processor with the module synced_resource,"
+                " or change data.processor and data.epoch of that ConfigMap first'",
             )
         ],
     }
@@ -260,45 +266,11 @@ def identity_policy(kind: Kind) -> Object:
 # -- shapes -------------------------------------------------------------------------------------------------------
 
 
-def _rule(expression: str, message: str) -> Object:
-    return {"expression": expression, "messageExpression": message, "reason": "Forbidden"}
-
-
-def _matching(kind: Kind, operations: list[str] | None = None, *, with_status: bool = True) -> Object:
-    resources = [kind.resource] + ([f"{kind.resource}/status"] if with_status else [])
+def _matching(kind: Kind) -> Object:
+    resources = [kind.resource, f"{kind.resource}/status"]
+    rules = _policy.resource_rule(kind.group, ["CREATE", "UPDATE", "DELETE"], resources)
     return {
         "failurePolicy": "Fail",
-        "paramKind": {"apiVersion": f"{names.FABRIC_GROUP}/{names.FABRIC_VERSION}", "kind": "SyncedResource"},
-        "matchConstraints": {
-            "resourceRules": [
-                {
-                    "apiGroups": [kind.group],
-                    "apiVersions": ["*"],
-                    "operations": operations or ["CREATE", "UPDATE", "DELETE"],
-                    "resources": resources,
-                }
-            ]
-        },
+        "paramKind": _policy.PARAM_KIND,
+        "matchConstraints": {"resourceRules": [rules]},
     }
-
-
-def _by_name(kind: Kind) -> Object:
-    return {"name": kind.name}
-
-
-def _pair(name: str, spec: Object, param_ref: Object) -> list[Object]:
-    metadata = {"name": name, "labels": dict(names.MANAGED_BY)}
-    api_version = "admissionregistration.k8s.io/v1"
-    return [
-        {"apiVersion": api_version, "kind": "ValidatingAdmissionPolicy", "metadata": metadata, "spec": spec},
-        {
-            "apiVersion": api_version,
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": metadata,
-            "spec": {
-                "policyName": name,
-                "validationActions": ["Deny"],
-                "paramRef": {**param_ref, "parameterNotFoundAction": "Deny"},
-            },
-        },
-    ]

@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The objects, other than admission, that the modules keep on the clusters; pure functions."""
+"""The objects, other than a kind's admission, that the modules keep on the clusters; pure functions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission_member
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _names as names
 
 Object = dict[str, Any]
@@ -26,8 +27,8 @@ def synced_resource(kind_name: str, spec: Object) -> Object:
     return _object(FABRIC, "SyncedResource", kind_name, spec=spec)
 
 
-def hub_identity(name: str) -> list[Object]:
-    """What lets the syncer of member ``name`` into the hub: account, bindings, its own Lease and token."""
+def hub_identity(name: str, cluster_uid: str) -> list[Object]:
+    """What lets the syncer of member ``name`` into the hub: first the policies that hold it to its cluster's uid."""
     account = f"syncer-{name}"
     rules = [
         # `create` cannot be tied to a name by RBAC; the policy tmc-fabric does that.
@@ -41,6 +42,7 @@ def hub_identity(name: str) -> list[Object]:
         _own_token(account),
     ]
     return [
+        *_admission_member.policies(name, cluster_uid),
         service_account(account, names.HUB_NAMESPACE),
         role(account, names.HUB_NAMESPACE, rules),
         binding("RoleBinding", account, "Role", account, _account(account, names.HUB_NAMESPACE), names.HUB_NAMESPACE),
@@ -58,10 +60,14 @@ def member_identity() -> list[Object]:
     """The syncer's account on its own cluster; manifests/member holds the same, with the ClusterRole."""
     account, namespace = names.MEMBER_SYNCER, names.MEMBER_NAMESPACE
     subject = _account(account, namespace)
+    # The parameters of the admission policies, which the syncer keeps as the hub's SyncedResources say.
+    parameters = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}
     return [
         service_account(account, namespace),
         role(account, namespace, [_own_token(account)]),
         binding("RoleBinding", account, "Role", account, subject, namespace),
+        role(account, names.HUB_NAMESPACE, [parameters]),
+        binding("RoleBinding", account, "Role", account, subject, names.HUB_NAMESPACE),
         binding("ClusterRoleBinding", account, "ClusterRole", account, subject),
     ]
 

@@ -10,7 +10,7 @@ import re
 
 FABRIC_GROUP = "fabric.tmc.io"
 FABRIC_VERSION = "v1alpha1"
-HUB_NAMESPACE = "tmc-system"
+HUB_NAMESPACE = "tmc-system"  # on every cluster: it holds the parameters of admission, too
 HUB_SYNCERS_GROUP = f"system:serviceaccounts:{HUB_NAMESPACE}"
 HUB_SYNCER_PREFIX = f"system:serviceaccount:{HUB_NAMESPACE}:syncer-"
 MEMBER_NAMESPACE = "default"

@@ -43,6 +43,7 @@ _RBAC = ("rbac.authorization.k8s.io", "v1")
 _ADMISSION = ("admissionregistration.k8s.io", "v1")
 
 NAMESPACE = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 SERVICE_ACCOUNT = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 CLUSTER_ROLE = Resource(*_RBAC, "clusterroles", "ClusterRole", namespaced=False)
 CLUSTER_ROLE_BINDING = Resource(*_RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
@@ -62,6 +63,7 @@ TASK_QUEUE = Resource("demo.tmc.io", "v1", "taskqueues", "TaskQueue")
 BY_KIND = {
     resource.kind: resource
     for resource in (
+        CONFIG_MAP,
         SERVICE_ACCOUNT,
         CLUSTER_ROLE,
         CLUSTER_ROLE_BINDING,

@@ -12,7 +12,8 @@ module: member
 short_description: Join a cluster to the fabric, or let it leave
 description:
   - Joining makes, on the hub, the C(Member) object that ties the name to the identity of the cluster (the uid of its
-    C(kube-system) namespace), the ServiceAccount C(syncer-<name>) and its bindings, and, on the cluster itself, the
+    C(kube-system) namespace), the admission policies C(tmc-identity.<name>) and C(tmc-tombstones.<name>) that hold its
+    syncer to that uid, the ServiceAccount C(syncer-<name>) and its bindings, and, on the cluster itself, the
     ServiceAccount C(tmc-syncer) and its bindings.
   - With O(credentials_dir), writes the two kubeconfigs that the syncer of the member needs, each with a bound token. No
     credential of the member is stored on the hub.
@@ -182,7 +183,7 @@ class Join:
         hub_uid, uid = self._distinct_identities()
         self._require_manifests()
         self._refuse_taken_name(uid)
-        hub = _apply.plan_present(self.hub, [_fabric.member(self.name, uid), *_fabric.hub_identity(self.name)])
+        hub = _apply.plan_present(self.hub, [_fabric.member(self.name, uid), *_fabric.hub_identity(self.name, uid)])
         local = _apply.plan_present(self.local, _fabric.member_identity())
         result = self._carry_out(hub, local)
         return (
@@ -196,7 +197,7 @@ class Join:
         if live and uid and live["spec"]["clusterUID"] != uid:
             raise TmcError(self._taken(live["spec"]["clusterUID"], uid) + ", so it is not removed")
         member = _fabric.member(self.name, uid or "")
-        hub = _apply.plan_absent(self.hub, [*reversed(_fabric.hub_identity(self.name)), member])
+        hub = _apply.plan_absent(self.hub, [*reversed(_fabric.hub_identity(self.name, uid or "")), member])
         result = self._carry_out(hub, local)
         removed = [_tokens.remove(wish, check_mode=self.module.check_mode) for wish in self._wishes().values()]
         result["changed"] |= any(removed)
@@ -213,7 +214,8 @@ class Join:
 
     def _require_manifests(self) -> None:
         needed = (
-            (self.hub, NAMESPACE, _names.HUB_NAMESPACE, "manifests/hub"),
+            (self.hub, NAMESPACE, _names.HUB_NAMESPACE, "manifests/fabric"),
+            (self.local, NAMESPACE, _names.HUB_NAMESPACE, "manifests/fabric"),
             (self.hub, CLUSTER_ROLE, _names.HUB_SYNCER_ROLE, "manifests/hub"),
             (self.local, CLUSTER_ROLE, _names.MEMBER_SYNCER, "manifests/member"),
         )

@@ -12,11 +12,12 @@ module: synced_resource
 short_description: Declare a kind that the fabric carries
 description:
   - Makes one cluster carry a kind. Run it against the hub and against every member.
-  - On the hub it keeps the C(SyncedResource). A new processor starts a new term; the epoch grows by one, in the same
-    conditional write.
-  - On a member it makes the first mirror of it. From then on the member's syncer mirrors what the hub says.
+  - On the hub it keeps the ConfigMap C(tmc-system/<resource>.<group>), by which admission goes, and the
+    C(SyncedResource). A new processor starts a new term; the epoch grows by one, in a conditional write of the
+    ConfigMap, which the SyncedResource follows. An interrupted run is completed by the next one with the same epoch.
+  - On a member it makes the first mirror of both. From then on the member's syncer mirrors what the hub says.
   - On both it keeps the syncers' rights on the kind and the admission policies C(tmc-copies.<resource>.<group>) and, on
-    the hub, C(tmc-syncers.<resource>.<group>) and C(tmc-identity.<resource>.<group>).
+    the hub, C(tmc-syncers.<resource>.<group>) and C(tmc-term.<resource>.<group>).
   - The CRD of the kind and those of C(manifests/fabric) must be there.
 version_added: 0.1.0
 author:
@@ -74,7 +75,7 @@ options:
     default: 5m
   status_writers:
     description:
-      - User names that may write status on the processor. Empty means whoever RBAC lets.
+      - User names that may write status on the processor, without commas. Empty means whoever RBAC lets.
     type: list
     elements: str
     default: []
@@ -146,14 +147,22 @@ objects:
   returned: success
   type: list
   elements: str
-  sample: ["create SyncedResource taskqueues.demo.tmc.io"]
+  sample: ["create ConfigMap tmc-system/taskqueues.demo.tmc.io", "create SyncedResource taskqueues.demo.tmc.io"]
 """
 
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission, _apply, _fabric, _names
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import (
+    _admission,
+    _apply,
+    _fabric,
+    _fence,
+    _names,
+    _policy,
+)
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
     ApiError,
     InvalidInput,
@@ -163,12 +172,15 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import connect, run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import MUTUALLY_EXCLUSIVE, auth_spec
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
+    CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
+    NAMESPACE,
     SYNCED_RESOURCE,
 )
 
 Result = dict[str, Any]
-ATTEMPTS = 5
+Object = dict[str, Any]
+PATIENCE, PAUSE = 10.0, 0.05  # seconds: for how long, and how often, a conditional write is tried anew
 
 
 class Declaration:
@@ -184,20 +196,22 @@ class Declaration:
     def present(self) -> Result:
         _apply.require_server(self.client)
         about = self._crd()
-        changes, spec = self._synced_resource()
+        changes, spec = self._declaration()
         cluster = _admission.Cluster(self.params["cluster_name"], _apply.cluster_uid(self.client))
         others = _apply.plan_present(self.client, self._objects(cluster))
         _apply.check_rights(self.client, [*changes, *others])
         if not self.check_mode:
-            # First the SyncedResource, which the policies look up: one without its parameter denies everything.
-            spec = self._write_synced_resource(changes, spec)
+            # First the ConfigMap, which the policies look up: one without its parameter denies everything.
+            spec = self._declare(changes, spec)
             _apply.carry_out(self.client, others, checked=True)
         return self._result([*changes, *others]) | {"spec": spec, "epoch": spec["epoch"], "kind": about}
 
     def absent(self) -> Result:
         cluster = _admission.Cluster(self.params["cluster_name"], "")
         declaration = _fabric.synced_resource(self.kind.name, {})
-        changes = _apply.plan_absent(self.client, [*reversed(self._objects(cluster)), declaration])
+        parameters = _policy.parameters(self.kind.name, {"processor": "", "epoch": 0, "statusWriters": []})
+        # The ConfigMap last: a policy without its parameter denies everything.
+        changes = _apply.plan_absent(self.client, [*reversed(self._objects(cluster)), declaration, parameters])
         _apply.check_rights(self.client, changes)
         if not self.check_mode:
             _apply.carry_out(self.client, changes, checked=True)
@@ -231,54 +245,70 @@ class Declaration:
             "has_status": "status" in (version.get("subresources") or {}),
         }
 
-    def _synced_resource(self) -> tuple[list[_apply.Change], dict[str, Any]]:
-        """The change of the SyncedResource, if one is due, and the spec that will hold."""
+    def _declaration(self) -> tuple[list[_apply.Change], Object]:
+        """The changes of ConfigMap and SyncedResource that are due, in this order, and the spec that will hold."""
         live = self.client.get(SYNCED_RESOURCE, self.kind.name)
-        if live and (not self.hub or _apply.contains(live["spec"], self._wanted(live))):
-            return [], live["spec"]
-        wanted = _fabric.synced_resource(self.kind.name, self._wanted(live))
-        return [_apply.Change(SYNCED_RESOURCE, live, wanted)], wanted["spec"]
+        fence = self.client.get(CONFIG_MAP, self.kind.name, _names.HUB_NAMESPACE)
+        if fence is None:
+            self._require_namespace()
+        # What is on a member already is its syncer's.
+        spec = live["spec"] if live and not self.hub else self._wanted(live, fence)
+        parameters = _policy.parameters(self.kind.name, spec)
+        changes = []
+        if fence is None or (self.hub and not _fence.holds(fence, parameters)):
+            changes.append(_apply.Change(CONFIG_MAP, fence, parameters))
+        if live is None or not _apply.contains(live["spec"], spec):
+            changes.append(_apply.Change(SYNCED_RESOURCE, live, _fabric.synced_resource(self.kind.name, spec)))
+        return changes, spec
 
-    def _wanted(self, live: dict[str, Any] | None) -> dict[str, Any]:
-        processor, epoch = self.params["processor"], 1
-        if live:
-            epoch = live["spec"]["epoch"] + (live["spec"]["processor"] != processor)
+    def _require_namespace(self) -> None:
+        if self.client.get(NAMESPACE, _names.HUB_NAMESPACE) is None:
+            raise NotReady(
+                f"Namespace {_names.HUB_NAMESPACE} is not on '{self.client.label}': apply manifests/fabric there first"
+            )
+
+    def _wanted(self, live: Object | None, fence: Object | None) -> Object:
+        # A member that has no mirror yet begins below whatever the hub says: its epoch may not go back.
+        known = [*_fence.of_config_map(fence), *_fence.of_synced_resource(live)] if self.hub else []
         return {
             "group": self.kind.group,
             "version": self.params["version"],
             "resource": self.kind.resource,
-            "processor": processor,
-            "epoch": epoch,
+            "processor": self.params["processor"],
+            "epoch": _fence.epoch_for(self.params["processor"], known),
             "deletionGrace": self.params["deletion_grace"],
             "statusWriters": self.params["status_writers"],
         }
 
-    def _write_synced_resource(self, changes: list[_apply.Change], spec: dict[str, Any]) -> dict[str, Any]:
+    def _declare(self, changes: list[_apply.Change], spec: Object) -> Object:
         """Compare and swap: whoever else moves the processor meanwhile is seen, and the epoch counted from there."""
-        for _attempt in range(ATTEMPTS):
-            if not changes:
-                return spec
+        deadline = time.monotonic() + PATIENCE
+        while True:
             try:
-                return self._try_write(changes[0])
+                for change in changes:
+                    spec = self._try_write(change).get("spec", spec)
+                return spec
             except ApiError as error:
-                if error.status != 409:
-                    raise TmcError(f"cannot write {changes[0].title} on '{self.client.label}': {error}") from error
-            changes, spec = self._synced_resource()
-        raise TmcError(
-            f"SyncedResource {self.kind.name} on '{self.client.label}' keeps changing: "
-            f"{ATTEMPTS} conditional writes failed"
-        )
+                if not self._is_overtaken(error) or time.monotonic() > deadline:
+                    raise TmcError(f"cannot declare {self.kind.name} on '{self.client.label}': {error}") from error
+            time.sleep(PAUSE)
+            changes, spec = self._declaration()
 
-    def _try_write(self, change: _apply.Change) -> dict[str, Any]:
+    def _is_overtaken(self, error: ApiError) -> bool:
+        """By another's write; or admission, which follows its own watch, has not seen our ConfigMap yet."""
+        return error.status == 409 or f"'tmc-term.{self.kind.name}'" in str(error)
+
+    def _try_write(self, change: _apply.Change) -> Object:
         wanted = change.after or {}
         if change.before is None:
-            return dict(self.client.create(SYNCED_RESOURCE, wanted, strict=True)["spec"])
+            return self.client.create(change.resource, wanted, strict=True)
+        content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind", "metadata")}
         version = {
             "resourceVersion": change.before["metadata"]["resourceVersion"],
             "labels": wanted["metadata"]["labels"],
         }
-        patch = {"metadata": version, "spec": wanted["spec"]}
-        return dict(self.client.patch(SYNCED_RESOURCE, self.kind.name, patch, strict=True)["spec"])
+        where = wanted["metadata"].get("namespace", "")
+        return self.client.patch(change.resource, self.kind.name, {"metadata": version, **content}, where, strict=True)
 
     def _result(self, changes: list[_apply.Change]) -> Result:
         return {
@@ -308,6 +338,9 @@ def _problems(params: dict[str, Any]) -> Any:
             yield f"{option} {value!r} is not one of: {', '.join(names)}"
     if not _names.is_duration(params["deletion_grace"]):
         yield f"deletion_grace {params['deletion_grace']!r} is no duration: write it as 30s, 5m or 1h30m"
+    for writer in params["status_writers"]:
+        if not writer or "," in writer:
+            yield f"status_writers {writer!r} is no user name that can be listed: it may not be empty or have a comma"
     if "." not in params["group"]:
         yield f"group {params['group']!r} is no API group of a CRD: it looks like demo.tmc.io"
     if not _names.is_dns_label(params["resource"]):

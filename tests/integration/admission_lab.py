@@ -17,12 +17,20 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission, _apply, _fabric
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import (
+    _admission,
+    _admission_member,
+    _apply,
+    _fabric,
+    _policy,
+)
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Connection
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
+    CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
+    NAMESPACE,
     POLICY,
     POLICY_BINDING,
     SYNCED_RESOURCE,
@@ -54,6 +62,7 @@ PLACES = {
     "west": Place("west", False, "west"),
     "strictwest": Place("west", False, "west", (CONTROLLER,)),
 }
+MEMBERS = ("east", "west")
 # With and without a status subresource.
 PLURALS = ("widgets", "gadgets")
 
@@ -164,7 +173,8 @@ class Lab:
         return {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
     def apply(self, obj: Object, resource: Resource) -> None:
-        self.admin.patch(resource, obj["metadata"]["name"], obj, content_type=APPLY_PATCH)
+        metadata = obj["metadata"]
+        self.admin.patch(resource, metadata["name"], obj, metadata.get("namespace", ""), content_type=APPLY_PATCH)
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -186,6 +196,7 @@ def refusal(attempt: Callable[[], Any]) -> ApiError | None:
 def lab_on(connection: Connection, manifests: Path) -> Iterator[Lab]:
     """Installs kinds and policies, waits until they are in force, and takes the policies away afterwards."""
     lab = Lab(connection)
+    lab.apply(yaml.safe_load((manifests / "fabric" / "namespace.yaml").read_text()), NAMESPACE)
     for crd in yaml.safe_load_all((manifests / "fabric" / "crds.yaml").read_text()):
         lab.apply(crd, CUSTOM_RESOURCE_DEFINITION)
     for place, plural in itertools.product(PLACES, PLURALS):
@@ -195,7 +206,7 @@ def lab_on(connection: Connection, manifests: Path) -> Iterator[Lab]:
         eventually(partial(_is_served, lab, resource), f"{resource.name} is served")
     eventually(lambda: _is_served(lab, SYNCED_RESOURCE), "SyncedResource is served")
     policies = _install_policies(lab, manifests)
-    for member in ("east", "west"):
+    for member in MEMBERS:
         _apply.carry_out(lab.admin, _apply.plan_present(lab.admin, [_fabric.member(member, uid_of(member))]))
     try:
         for what, in_force in _probes(lab):
@@ -223,9 +234,12 @@ def _install_policies(lab: Lab, manifests: Path) -> list[Object]:
             resource = kind_at(name, plural)
             spec: Object = {"group": resource.group, "version": "v1", "resource": plural, "processor": place.processor}
             spec |= {"epoch": 1, "deletionGrace": "5m", "statusWriters": list(place.writers)}
+            lab.apply(_policy.parameters(resource.name, spec), CONFIG_MAP)
             lab.apply(_fabric.synced_resource(resource.name, spec), SYNCED_RESOURCE)
             cluster = _admission.Cluster(place.cluster, uid_of(place.cluster))
             policies += _admission.policies(_admission.Kind(resource.group, plural), cluster, hub=place.hub)
+    for member in MEMBERS:
+        policies += _admission_member.policies(member, uid_of(member))
     policies += list(yaml.safe_load_all((manifests / "hub" / "admission.yaml").read_text()))
     for policy in policies:
         lab.apply(policy, POLICY if policy["kind"] == POLICY.kind else POLICY_BINDING)
@@ -239,20 +253,28 @@ def _probes(lab: Lab) -> Iterator[tuple[str, Callable[[], bool]]]:
         yield f"tmc-copies at {kind.name}", _refused(lab, ALICE, kind, copy_of("elsewhere"), "belong to the fabric")
         if PLACES[place].hub:
             yield f"tmc-syncers at {kind.name}", _refused(lab, EAST, kind, own_object(), "belongs to the hub")
-            wrong = copy_of("east")
-            wrong["metadata"]["annotations"]["tmc.io/origin-cluster-uid"] = "another"
-            yield f"tmc-identity at {kind.name}", _refused(lab, EAST, kind, wrong, "that Member east joined with")
+            yield f"tmc-term at {kind.name}", _unchangeable(lab, SYNCED_RESOURCE, kind, "must be those of ConfigMap")
+            yield "tmc-processor", _unchangeable(lab, CONFIG_MAP, kind, "needs a higher data.epoch")
     lease = {"metadata": {"namespace": "default"}}
     yield "tmc-fabric", _refused(lab, EAST, LEASE, lease, "only its own Lease")
-    spec = {"group": "g", "resource": "r", "namespace": "", "name": "n", "originCluster": "east", "pending": []}
+    yield from (probe for member in MEMBERS for probe in _probes_of_member(lab, member))
+
+
+def _probes_of_member(lab: Lab, member: str) -> Iterator[tuple[str, Callable[[], bool]]]:
+    actor, joined = account("tmc-system", f"syncer-{member}"), f"that Member {member} joined with"
+    wrong = copy_of(member)
+    wrong["metadata"]["annotations"]["tmc.io/origin-cluster-uid"] = "another"
+    yield f"tmc-identity.{member}", _refused(lab, actor, kind_at("hub", PLURALS[0]), wrong, joined)
+    spec = {"group": "g", "resource": "r", "namespace": "", "name": "n", "originCluster": member, "pending": []}
     stone: Object = {"metadata": {}, "spec": {**spec, "originClusterUID": "another"}}
-    yield "tmc-fabric-identity", _refused(lab, EAST, TOMBSTONE, stone, "that Member east joined with")
-    move = {"spec": {"processor": "elsewhere"}}
-    name = kind_at("hub", PLURALS[0]).name
-    yield (
-        "tmc-processor",
-        lambda: "higher spec.epoch" in str(refusal(lambda: lab.admin.patch(SYNCED_RESOURCE, name, move, dry_run=True))),
-    )
+    yield f"tmc-tombstones.{member}", _refused(lab, actor, TOMBSTONE, stone, joined)
+
+
+def _unchangeable(lab: Lab, resource: Resource, kind: Resource, words: str) -> Callable[[], bool]:
+    """Moving the processor in the kind's SyncedResource or ConfigMap alone, in the same term, is refused."""
+    patch = {"data" if resource is CONFIG_MAP else "spec": {"processor": "elsewhere"}}
+    where = "tmc-system" if resource is CONFIG_MAP else ""
+    return lambda: words in str(refusal(lambda: lab.admin.patch(resource, kind.name, patch, where, dry_run=True)))
 
 
 def _refused(lab: Lab, actor: Actor, kind: Resource, obj: Object, words: str) -> Callable[[], bool]:

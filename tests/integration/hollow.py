@@ -20,6 +20,7 @@ from kubernetes import client, config
 
 TASKQUEUES = ("demo.tmc.io", "v1")
 POLICY = "tmc-copies.taskqueues.demo.tmc.io"
+PARAMETERS = ("taskqueues.demo.tmc.io", "tmc-system")
 MERGE_PATCH = "application/merge-patch+json"
 
 _PRINTER = """
@@ -172,6 +173,21 @@ def without_policy(kubeconfigs: Sequence[Path]) -> Iterator[None]:
         for admission, policy, binding in taken:
             admission.create_validating_admission_policy(_anew(policy))
             admission.create_validating_admission_policy_binding(_anew(binding))
+
+
+@contextmanager
+def without_parameters(kubeconfigs: Sequence[Path]) -> Iterator[None]:
+    """The ConfigMap that the policies read is lost, everywhere; it is put back afterwards."""
+    taken: list[tuple[client.CoreV1Api, Any]] = []
+    try:
+        for kubeconfig in kubeconfigs:
+            core = client.CoreV1Api(api(kubeconfig))
+            taken.append((core, core.read_namespaced_config_map(*PARAMETERS)))
+            core.delete_namespaced_config_map(*PARAMETERS)
+        yield
+    finally:
+        for core, parameters in taken:
+            core.create_namespaced_config_map(PARAMETERS[1], _anew(parameters))
 
 
 def _anew(obj: Any) -> Any:

@@ -16,6 +16,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils import _apply, _
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
     CLUSTER_ROLE,
+    CONFIG_MAP,
     MEMBER,
     NAMESPACE,
     SYNCED_RESOURCE,
@@ -42,10 +43,8 @@ _serial = itertools.count()
 @pytest.fixture(scope="module")
 def lab(plane: Plane, repository: Path) -> Iterator[Lab]:
     with lab_on(_kubeconfig.load_file(str(plane.kubeconfig)), repository / "manifests") as ready:
-        for path in ("namespace.yaml", "rbac.yaml"):
-            for obj in yaml.safe_load_all((repository / "manifests" / "hub" / path).read_text()):
-                resource = NAMESPACE if obj["kind"] == "Namespace" else CLUSTER_ROLE
-                ready.admin.patch(resource, obj["metadata"]["name"], obj, content_type=APPLY_PATCH)
+        for obj in yaml.safe_load_all((repository / "manifests" / "hub" / "rbac.yaml").read_text()):
+            ready.admin.patch(CLUSTER_ROLE, obj["metadata"]["name"], obj, content_type=APPLY_PATCH)
         yield ready
 
 
@@ -132,6 +131,17 @@ def member_status(name: str) -> Callable[[Client], Any]:
 
 
 KIND = "widgets.hub.lab.tmc.io"
+
+
+def synced_resource(**spec: Any) -> Callable[[Client], Any]:
+    return lambda api: api.patch(SYNCED_RESOURCE, KIND, {"spec": spec}, dry_run=True)
+
+
+def fence(**data: str | None) -> Callable[[Client], Any]:
+    return lambda api: api.patch(CONFIG_MAP, KIND, {"data": data}, "tmc-system", dry_run=True)
+
+
+FOLLOWS = f"must be those of ConfigMap tmc-system/{KIND}, which is at west, epoch 1"
 OTHERS: list[tuple[str, Actor, Callable[[Client], Any], str | None]] = [
     ("a namespace", EAST, lambda api: api.create(NAMESPACE, namespace()), None),
     ("a namespace with a label", EAST, lambda api: api.create(NAMESPACE, namespace(
@@ -146,13 +156,25 @@ OTHERS: list[tuple[str, Actor, Callable[[Client], Any], str | None]] = [
     ("a Member of its own making", EAST, lambda api: api.create(MEMBER, {
         "apiVersion": MEMBER.api_version, "kind": "Member", "metadata": {"name": "north"},
         "spec": {"clusterUID": "x"}}), "only the status of its own Member"),
-    ("the processor", EAST, lambda api: api.patch(SYNCED_RESOURCE, KIND, {"spec": {"processor": "east", "epoch": 9}}),
-     "does not change a SyncedResource"),
-    ("an epoch that goes back", ALICE, lambda api: api.patch(SYNCED_RESOURCE, KIND, {"spec": {"epoch": 0}}), "epoch"),
-    ("a processor in the same term", ALICE, lambda api: api.patch(SYNCED_RESOURCE, KIND, {"spec": {"processor": "x"}}),
-     "needs a higher spec.epoch"),
-    ("a processor in a new term", ALICE, lambda api: api.patch(
-        SYNCED_RESOURCE, KIND, {"spec": {"processor": "x", "epoch": 2}}, dry_run=True), None),
+    ("the processor", EAST, synced_resource(processor="east", epoch=9), "must be those of|does not change"),
+    ("the rest of a SyncedResource by a syncer", EAST, synced_resource(deletionGrace="9m"),
+     "a syncer does not change a SyncedResource"),
+    ("an epoch that goes back", ALICE, synced_resource(epoch=0), "epoch"),
+    ("a processor in the same term", ALICE, synced_resource(processor="x"), FOLLOWS),
+    ("a processor in a new term", ALICE, synced_resource(processor="x", epoch=2), FOLLOWS),
+    ("a new term of the same processor", ALICE, synced_resource(epoch=2), FOLLOWS),
+    ("the rest of a SyncedResource", ALICE, synced_resource(deletionGrace="9m"), None),
+    ("a writer with a comma", ALICE, synced_resource(statusWriters=["a,b"]), "should match"),
+    ("another's SyncedResource", ALICE, lambda api: api.create(SYNCED_RESOURCE, _fabric.synced_resource(
+        "others.example.com", {"group": "example.com", "version": "v1", "resource": "others", "processor": "x",
+                               "epoch": 3}), dry_run=True), None),
+    ("a fence in the same term", ALICE, fence(processor="x"), "data.processor needs a higher data.epoch"),
+    ("a fence in a new term", ALICE, fence(processor="x", epoch="2"), None),
+    ("a fence that goes back", ALICE, fence(epoch="0"), "data.epoch may not go back: it is 1"),
+    ("a fence whose epoch is no number", ALICE, fence(epoch="two"), "may not go back"),
+    ("a fence without an epoch", ALICE, fence(epoch=None), "may not go back"),
+    ("a fence without a processor", ALICE, fence(processor=None), "needs a higher"),
+    ("other writers", ALICE, fence(statusWriters="alice"), None),
     ("another uid of a member", ALICE, lambda api: api.patch(MEMBER, "east", {"spec": {"clusterUID": "x"}}), "immut"),
     ("a reserved member", ALICE, lambda api: api.create(MEMBER, {
         "apiVersion": MEMBER.api_version, "kind": "Member", "metadata": {"name": "hub"},
@@ -168,7 +190,7 @@ def test_fabric_object(lab: Lab, actor: Actor, act: Callable[[Client], Any], den
 @pytest.fixture(scope="module")
 def stolen(lab: Lab) -> Client:
     """A client with nothing but the real token of member east's syncer."""
-    wanted = [*_fabric.hub_identity("east"), *_fabric.kind_rights("hub.lab.tmc.io", "widgets", hub=True)]
+    wanted = [*_fabric.hub_identity("east", "uid-of-east"), *_fabric.kind_rights("hub.lab.tmc.io", "widgets", hub=True)]
     _apply.carry_out(lab.admin, _apply.plan_present(lab.admin, wanted))
     wish = _tokens.Wish("unused", "tmc-system", "syncer-east", "kcp", 600)
     token = _tokens.request_token(lab.admin, wish)

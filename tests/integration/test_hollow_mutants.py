@@ -25,7 +25,16 @@ import pytest
 import yaml
 from kubernetes import client
 
-from tests.integration.hollow import POLICY, Forger, api, keep_warm, printing, repeating, without_policy
+from tests.integration.hollow import (
+    POLICY,
+    Forger,
+    api,
+    keep_warm,
+    printing,
+    repeating,
+    without_parameters,
+    without_policy,
+)
 
 HEALING_SECONDS = 120.0
 
@@ -239,6 +248,18 @@ def test_a_perfect_forgery_is_found_when_the_policies_are_gone(fabric: Any, vali
     assert set(guards) == set(clusters_of(fabric))
     assert all("ACCEPTED" in reason and POLICY in reason for reason in guards.values())
     assert verdict.failed("results") == {}, "the forged results are right: this is not what it was caught by"
+
+
+def test_policies_without_their_parameters_are_broken_and_guard_nothing(fabric: Any, validate: Validate) -> None:
+    """They refuse the forgeries, too. But they refuse everything, so that is no proof of a guard."""
+    with without_parameters([fabric.kubeconfig(name) for name in clusters_of(fabric)]):
+        verdict = validate()
+    wait_until_whole(validate)
+
+    assert verdict.code == 1
+    assert "no params found" in verdict.output, verdict.output
+    guards = verdict.failed("status-guard")
+    assert set(guards) == set(clusters_of(fabric)), verdict.output
 
 
 @contextmanager

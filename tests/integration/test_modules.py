@@ -16,10 +16,12 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import A
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
     BY_KIND,
+    CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
     MEMBER,
     NAMESPACE,
     POLICY,
+    POLICY_BINDING,
     SERVICE_ACCOUNT,
     SYNCED_RESOURCE,
     TASK_QUEUE,
@@ -29,6 +31,7 @@ from tests.integration.admission_lab import eventually, refusal
 from tests.integration.conftest import free_ports
 from tests.integration.throwaway_plane import Plane, throwaway_plane
 from tests.unit.plugins.running import run_module
+from tmc.validate.judgement.check import BROKEN_POLICY
 
 KINDS = {**BY_KIND, "Namespace": NAMESPACE, "CustomResourceDefinition": CUSTOM_RESOURCE_DEFINITION}
 
@@ -122,6 +125,8 @@ def test_join_use_and_leave(pair: Pair) -> None:
     again = pair.run("member", **pair.join())
     assert not again["changed"], again
 
+    assert pair.hub.get(POLICY, "tmc-identity.west")
+    assert pair.hub.get(POLICY_BINDING, "tmc-tombstones.west")
     for side, kind in (("hub", MEMBER), ("local", SYNCED_RESOURCE)):
         syncer = Client(_kubeconfig.load_file(joined["credentials"][side]))
         eventually(partial(lets_list, syncer, kind), f"{side} lets in")
@@ -131,6 +136,8 @@ def test_join_use_and_leave(pair: Pair) -> None:
     assert not pair.run("member", **pair.join(state="absent"))["changed"]
     assert pair.hub.get(MEMBER, "west") is None
     assert pair.hub.get(SERVICE_ACCOUNT, "syncer-west", "tmc-system") is None
+    for kind in (POLICY, POLICY_BINDING):
+        assert [one for one in pair.hub.list(kind) if one["metadata"]["name"].endswith(".west")] == []
     assert list((pair.folder / "credentials").iterdir()) == []
 
 
@@ -201,13 +208,102 @@ def test_declare_move_and_withdraw(pair: Pair) -> None:
 
     moved = pair.run("synced_resource", **pair.declare(processor="east"))
     assert (moved["changed"], moved["epoch"], moved["spec"]["processor"]) == (True, 2, "east")
-    assert moved["objects"] == ["patch SyncedResource taskqueues.demo.tmc.io"]
-    writers = pair.run("synced_resource", **pair.declare(processor="east", status_writers=["alice"]))
+    assert moved["objects"] == BOTH
+    assert fence(pair.hub) == {"processor": "east", "epoch": "2", "statusWriters": ""}
+    writers = pair.run("synced_resource", **pair.declare(processor="east", status_writers=["alice", "bob"]))
     assert (writers["changed"], writers["epoch"]) == (True, 2)
+    assert fence(pair.hub) == {"processor": "east", "epoch": "2", "statusWriters": "alice,bob"}
 
-    assert pair.run("synced_resource", **pair.declare(state="absent"))["changed"]
+    gone = pair.run("synced_resource", **pair.declare(state="absent"))
+    order = [one.split()[1] for one in gone["objects"]]
+    assert order.index("ConfigMap") > max(n for n, kind in enumerate(order) if kind == POLICY.kind)
     assert not pair.run("synced_resource", **pair.declare(state="absent"))["changed"]
     assert [one for one in pair.hub.list(POLICY) if "taskqueues" in one["metadata"]["name"]] == []
+    assert fence(pair.hub) == {}
+
+
+KIND = "taskqueues.demo.tmc.io"
+BOTH = [f"patch ConfigMap tmc-system/{KIND}", f"patch SyncedResource {KIND}"]
+
+
+def fence(client: Client) -> dict[str, str]:
+    return (client.get(CONFIG_MAP, KIND, "tmc-system") or {}).get("data", {})
+
+
+def move_fence(client: Client, processor: str, epoch: str) -> None:
+    client.patch(CONFIG_MAP, KIND, {"data": {"processor": processor, "epoch": epoch}}, "tmc-system")
+
+
+@pytest.fixture
+def declared(pair: Pair) -> Iterator[Pair]:
+    """A hub on which west works on the kind, in its first term."""
+    pair.run("synced_resource", **pair.declare())
+    yield pair
+    pair.run("synced_resource", **pair.declare(state="absent"))
+
+
+def test_moving_is_predicted(declared: Pair) -> None:
+    look = declared.run(
+        "synced_resource", **declared.declare(processor="east"), _ansible_check_mode=True, _ansible_diff=True
+    )
+    assert look["objects"] == BOTH
+    assert look["diff"]["after"][f"ConfigMap tmc-system/{KIND}"]["data"]["processor"] == "east"
+    assert fence(declared.hub) == {"processor": "west", "epoch": "1", "statusWriters": ""}
+
+
+def test_an_interrupted_move_is_completed_with_the_epoch_that_it_began(declared: Pair) -> None:
+    move_fence(declared.hub, "east", "2")
+
+    completed = declared.run("synced_resource", **declared.declare(processor="east"))
+
+    assert (completed["epoch"], completed["objects"]) == (2, BOTH[1:])
+    assert not declared.run("synced_resource", **declared.declare(processor="east"))["changed"]
+
+
+def test_an_interrupted_move_that_is_taken_back_is_a_term_of_its_own(declared: Pair) -> None:
+    move_fence(declared.hub, "east", "2")
+    assert declared.run("synced_resource", **declared.declare())["epoch"] == 3
+    assert fence(declared.hub)["epoch"] == "3"
+
+
+def test_a_lost_fence_is_made_again_in_the_same_term(declared: Pair) -> None:
+    declared.run("synced_resource", **declared.declare(processor="east"))
+    live = declared.hub.get(CONFIG_MAP, KIND, "tmc-system") or {}
+    declared.hub.delete(CONFIG_MAP, KIND, "tmc-system", uid=live["metadata"]["uid"])
+
+    again = declared.run("synced_resource", **declared.declare(processor="east"))
+
+    assert (again["objects"], fence(declared.hub)["epoch"]) == ([f"create ConfigMap tmc-system/{KIND}"], "2")
+
+
+def test_another_move_meanwhile_is_seen(declared: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, others = Client.patch, iter([("north", "2"), ("south", "3")])
+
+    def overtaken(client: Client, resource: Resource, *arguments: Any, **options: Any) -> Any:
+        other = next(others, None) if resource in (CONFIG_MAP, SYNCED_RESOURCE) else None
+        if other:
+            data = {"processor": other[0], "epoch": other[1]}
+            patch(client, CONFIG_MAP, KIND, {"data": data}, "tmc-system")
+        return patch(client, resource, *arguments, **options)
+
+    monkeypatch.setattr(Client, "patch", overtaken)
+
+    assert declared.run("synced_resource", **declared.declare(processor="east"))["epoch"] == 4
+    assert fence(declared.hub)["processor"] == "east"
+
+
+def test_a_policy_without_its_parameter_is_broken_and_says_so(declared: Pair) -> None:
+    """These are the words by which the validator tells a broken policy from one that judged."""
+    live = declared.hub.get(CONFIG_MAP, KIND, "tmc-system") or {}
+    declared.hub.delete(CONFIG_MAP, KIND, "tmc-system", uid=live["metadata"]["uid"])
+
+    def refused() -> str:
+        made = {"apiVersion": TASK_QUEUE.api_version, "kind": "TaskQueue", **queue("any")}
+        made["metadata"]["namespace"] = "default"
+        return str(refusal(lambda: declared.hub.create(TASK_QUEUE, made, dry_run=True)))
+
+    eventually(lambda: "ValidatingAdmissionPolicy 'tmc-copies." in refused(), "the ConfigMap is missed")
+    assert any(sign in refused() for sign in BROKEN_POLICY), refused()
 
 
 def test_a_member_gets_the_first_mirror_and_the_syncer_the_rest(pair: Pair) -> None:
@@ -219,6 +315,23 @@ def test_a_member_gets_the_first_mirror_and_the_syncer_the_rest(pair: Pair) -> N
     again = pair.run("synced_resource", **pair.declare(**there))
 
     assert (again["changed"], again["epoch"], again["spec"]["processor"]) == (False, 7, "east")
+    assert fence(pair.member) == {"processor": "west", "epoch": "1", "statusWriters": ""}
+    move_fence(pair.member, "east", "7")
+    assert not pair.run("synced_resource", **pair.declare(**there))["changed"]
+    pair.run("synced_resource", **pair.declare(**there, state="absent"))
+    assert fence(pair.member) == {}
+
+
+def test_a_member_that_was_declared_without_a_config_map_gets_it_from_its_mirror(pair: Pair) -> None:
+    there = {"kubeconfig": pair.member_file, "cluster_name": "west", "role": "member"}
+    pair.run("synced_resource", **pair.declare(**there))
+    pair.member.patch(SYNCED_RESOURCE, KIND, {"spec": {"processor": "east", "epoch": 7, "statusWriters": ["a", "b"]}})
+    live = pair.member.get(CONFIG_MAP, KIND, "tmc-system") or {}
+    pair.member.delete(CONFIG_MAP, KIND, "tmc-system", uid=live["metadata"]["uid"])
+
+    pair.run("synced_resource", **pair.declare(**there))
+
+    assert fence(pair.member) == {"processor": "east", "epoch": "7", "statusWriters": "a,b"}
     pair.run("synced_resource", **pair.declare(**there, state="absent"))
 
 

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,14 @@ READY_WITHIN = 60.0  # seconds; only ends a hang
 
 @dataclass(frozen=True)
 class Plane:
-    """A running API server: `kubeconfig` is an administrator's, `url` its address."""
+    """A running API server: `kubeconfig` is an administrator's, `url` its address.
+
+    `crash` kills it as `kill -9` does, starts it again on the same data, and returns as soon as it says it is ready.
+    """
 
     kubeconfig: Path
     url: str
+    crash: Callable[[], None]
 
 
 @contextmanager
@@ -48,9 +52,11 @@ def throwaway_plane(binaries: Path, directory: Path, ports: tuple[int, int, int]
                 f"--initial-cluster=default={peer_url}",
             )
         )
-        server = running.enter_context(
-            process(
-                directory / "kube-apiserver.log",
+        server = ApiServer(
+            running,
+            directory,
+            f"https://127.0.0.1:{secure}",
+            (
                 *(binaries / "kube-apiserver", f"--etcd-servers={store}", f"--secure-port={secure}"),
                 *("--bind-address=127.0.0.1", f"--cert-dir={directory / 'certs'}", "--authorization-mode=RBAC"),
                 *("--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"),
@@ -58,13 +64,31 @@ def throwaway_plane(binaries: Path, directory: Path, ports: tuple[int, int, int]
                 f"--service-account-signing-key-file={directory / 'sa.key'}",
                 f"--service-account-key-file={directory / 'sa.key'}",
                 f"--token-auth-file={directory / 'tokens.csv'}",
-            )
+            ),
         )
-        plane = Plane(directory / "kubeconfig", f"https://127.0.0.1:{secure}")
-        authority = directory / "certs" / "apiserver.crt"
-        await_ready(plane.url, authority, server, directory / "kube-apiserver.log")
-        write_kubeconfig(plane, authority.read_bytes(), token)
+        server.start()
+        plane = Plane(directory / "kubeconfig", server.url, server.crash)
+        write_kubeconfig(plane, server.authority.read_bytes(), token)
         yield plane
+
+
+class ApiServer:
+    """A kube-apiserver that can be started again; it ends with `running`."""
+
+    def __init__(self, running: ExitStack, directory: Path, url: str, command: tuple[str | Path, ...]) -> None:
+        self.url, self.authority = url, directory / "certs" / "apiserver.crt"
+        self._running, self._log, self._command = running, directory / "kube-apiserver.log", command
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._child = self._running.enter_context(process(self._log, *self._command))
+        await_ready(self.url, self.authority, self._child, self._log)
+
+    def crash(self) -> None:
+        assert self._child is not None
+        self._child.kill()
+        self._child.wait()
+        self.start()
 
 
 @contextmanager

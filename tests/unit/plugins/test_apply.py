@@ -67,7 +67,7 @@ class Server:
 def test_the_second_time_nothing_is_written() -> None:
     server = Server()
     api, _pool = client(server.answer)
-    wanted = _fabric.hub_identity("east")
+    wanted = _fabric.hub_identity("east", "uid-of-east")
 
     _apply.carry_out(api, _apply.plan_present(api, wanted))
     written = len(server.writes)
@@ -81,7 +81,7 @@ def test_a_missing_right_is_found_before_anything_is_written() -> None:
     api, _pool = client(server.answer)
 
     with pytest.raises(TmcError, match="user 'bob' may not create clusterrolebindings on 'east'"):
-        _apply.carry_out(api, _apply.plan_present(api, _fabric.hub_identity("east")))
+        _apply.carry_out(api, _apply.plan_present(api, _fabric.hub_identity("east", "uid-of-east")))
     assert server.writes == []
 
 

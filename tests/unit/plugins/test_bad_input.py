@@ -47,6 +47,7 @@ ROWS: list[tuple[str, str, dict[str, Any], str]] = [
     ("bad processor", "synced_resource", {**SYNCED, "processor": "We st"}, "processor 'We st' is invalid"),
     ("bad role", "synced_resource", {**SYNCED, "role": "spoke"}, "value of role must be one of: hub, member"),
     ("grace without a unit", "synced_resource", {**SYNCED, "deletion_grace": "5"}, "deletion_grace '5' is no duration"),
+    ("a writer with a comma", "synced_resource", {**SYNCED, "status_writers": ["a,b"]}, "'a,b' is no user name"),
     ("core group", "synced_resource", {**SYNCED, "group": "apps"}, "group 'apps' is no API group of a CRD"),
     ("capital resource", "synced_resource", {**SYNCED, "resource": "TaskQueue"}, "resource 'TaskQueue' is invalid"),
     ("short token alone", "service_account_kubeconfig", {**TOKEN, "token_lifetime": 1}, "at least 600 seconds"),

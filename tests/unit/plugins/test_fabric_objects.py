@@ -32,7 +32,7 @@ def test_no_right_is_wider_than_it_says(repository: Path) -> None:
     roles = [
         *documents(repository / "manifests" / "hub"),
         *documents(repository / "manifests" / "member"),
-        *_fabric.hub_identity("east"),
+        *_fabric.hub_identity("east", "uid-east"),
         *_fabric.member_identity(),
         *_fabric.kind_rights("demo.tmc.io", "taskqueues", hub=True),
         *_fabric.kind_rights("demo.tmc.io", "taskqueues", hub=False),
@@ -46,9 +46,7 @@ def test_no_right_is_wider_than_it_says(repository: Path) -> None:
             assert rule["resourceNames"]
 
 
-@pytest.mark.parametrize(
-    ("hub", "names"), [(True, ["tmc-copies", "tmc-syncers", "tmc-identity"]), (False, ["tmc-copies"])]
-)
+@pytest.mark.parametrize(("hub", "names"), [(True, ["tmc-copies", "tmc-syncers", "tmc-term"]), (False, ["tmc-copies"])])
 def test_the_policies_of_a_kind(hub: bool, names: list[str]) -> None:
     built = _admission.policies(KIND, EAST, hub=hub)
 
@@ -60,7 +58,39 @@ def test_the_policies_of_a_kind(hub: bool, names: list[str]) -> None:
     assert [one["spec"]["policyName"] for one in bindings] == [one["metadata"]["name"] for one in policies]
     for binding in bindings:
         assert binding["spec"]["validationActions"] == ["Deny"]
-        assert binding["spec"]["paramRef"]["parameterNotFoundAction"] == "Deny"
+        assert binding["spec"]["paramRef"] == {
+            "name": "taskqueues.demo.tmc.io",
+            "namespace": "tmc-system",
+            "parameterNotFoundAction": "Deny",
+        }
+
+
+def every_policy(repository: Path) -> list[dict[str, Any]]:
+    objects = [
+        *documents(repository / "manifests" / "hub"),
+        *_fabric.hub_identity("east", "uid-east"),
+        *_admission.policies(KIND, EAST, hub=True),
+        *_admission.policies(KIND, EAST, hub=False),
+    ]
+    return [one for one in objects if one["kind"] == "ValidatingAdmissionPolicy"]
+
+
+def test_no_policy_has_a_parameter_that_a_restarted_server_does_not_know(repository: Path) -> None:
+    kinds = [policy["spec"].get("paramKind") for policy in every_policy(repository)]
+    assert len(kinds) == 8
+    assert all(kind in (None, {"apiVersion": "v1", "kind": "ConfigMap"}) for kind in kinds)
+
+
+def test_a_member_is_held_to_its_uid_before_it_is_let_in() -> None:
+    made = [f"{one['kind']} {one['metadata']['name']}" for one in _fabric.hub_identity("east", "uid-east")]
+    policies = [made.index(f"ValidatingAdmissionPolicyBinding tmc-{what}.east") for what in ("identity", "tombstones")]
+    assert max(policies) < made.index("ServiceAccount syncer-east")
+
+
+def test_a_uid_cannot_end_the_text_that_it_is_in() -> None:
+    policies = _fabric.hub_identity("east", 'x" || true || "')
+    (rule,) = policies[0]["spec"]["validations"]
+    assert rule["expression"].endswith(r'== "x\" || true || \""')
 
 
 def test_policies_depend_on_nothing_but_their_arguments() -> None:

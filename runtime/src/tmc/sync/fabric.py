@@ -1,7 +1,7 @@
 """What the hub says of the fabric (members, kinds, tombstones), and the mirror of the kinds on the member.
 
-The kinds (`SyncedResource`) are mirrored down, because admission and the controllers of the member read them there:
-they must know the processor and its epoch while the hub is away.
+The kinds (`SyncedResource`) are mirrored down, because the controllers of the member read them there, and admission
+reads what follows from them: both must know the processor and its epoch while the hub is away.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tmc.sync import names
 from tmc.sync.ends import Ends
 from tmc.sync.image import guarded, pointer
 from tmc.sync.objects import Object, annotations_of, is_deleting, metadata
+from tmc.sync.parameters import keep_parameters
 
 log = logging.getLogger(__name__)
 
@@ -154,16 +155,20 @@ class Fabric:
         self._on_change()
 
     async def _mirror_down(self, key: ObjectKey) -> None:
-        kind, mirror = self._kinds.store.get(key), self._mirror.store.get(key)
+        kind = self._kinds.store.get(key)
         if kind is None or is_deleting(kind) or self.quarantined:
             return
-        client = self._ends.clients["member"]
-        note = {HUB_UID: self._ends.hub_uid}
+        # The mirror first: its CRD refuses an epoch that goes back, and then the parameters must not either.
+        await self._mirror_spec(key, kind)
+        await keep_parameters(self._ends.clients["member"], kind)
+
+    async def _mirror_spec(self, key: ObjectKey, kind: Object) -> None:
+        client, mirror = self._ends.clients["member"], self._mirror.store.get(key)
         if mirror is None:
             body = {
                 "apiVersion": "fabric.tmc.io/v1alpha1",
                 "kind": "SyncedResource",
-                "metadata": {"name": key.name, "annotations": note},
+                "metadata": {"name": key.name, "annotations": {HUB_UID: self._ends.hub_uid}},
                 "spec": kind["spec"],
             }
             await self._remembered(client.create(SYNCED_RESOURCES, body, field_manager=names.FIELD_MANAGER), key)
