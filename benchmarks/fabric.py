@@ -66,9 +66,8 @@ async def status_latency(clusters: Clients, source: str, target: str, changes: i
 
     observers = [asyncio.create_task(observe(cluster)) for cluster in seen]
     await asyncio.sleep(0.5)
-    for name in names:
-        await clusters[target].create(TASK_QUEUES, queue(name, tasks=20, duration="50ms"), field_manager="bench")
-    for name in names:
+    for name in names:  # one after the other, with pauses between the changes: latency, not throughput
+        await clusters[target].create(TASK_QUEUES, queue(name, tasks=20, duration="100ms"), field_manager="bench")
         await until(clusters[target], lambda items, n=name: any(i["metadata"]["name"] == n and done(i) for i in items))
     for observer in observers:
         observer.cancel()
@@ -123,9 +122,15 @@ async def submission(clusters: Clients, state: Path, origin: str, objects: int) 
 
 
 def run_play(path: str, state: str) -> float:
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local", path]
+    playbook = str(Path(sys.executable).with_name("ansible-playbook"))
+    steering = ["-e", f"wanted={state}", "-e", f"ansible_python_interpreter={sys.executable}"]
     started = time.perf_counter()
-    subprocess.run([*command, "-e", f"wanted={state}"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    run = subprocess.run(
+        [playbook, "-i", "localhost,", "-c", "local", path, *steering],
+        check=False, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    if run.returncode != 0:
+        raise RuntimeError(f"the play failed:\n{run.stdout}")
     return time.perf_counter() - started
 
 
@@ -150,7 +155,7 @@ def our_processes(state: Path) -> dict[str, int]:
         words = entry.read_bytes().decode(errors="replace").split("\0")
         for part in ("syncer", "controller"):
             if part in words[:4] and any(str(state) in word for word in words):
-                named = words[words.index("--member") + 1] if "--member" in words else ""
+                named = next((word.partition("=")[2] for word in words if word.startswith("--member=")), "")
                 found[f"{part} {named}".strip()] = int(entry.parent.name)
     return found
 
