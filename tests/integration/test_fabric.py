@@ -18,7 +18,7 @@ from tests.integration.taskqueues import TASK_QUEUES, eventually
 from tmc.api.client import ApiClient
 from tmc.api.errors import ApiError, Forbidden, Invalid, NotFound, Unreachable
 from tmc.api.kubeconfig import load_kubeconfig
-from tmc.api.resource import EVENTS, NAMESPACES
+from tmc.api.resource import EVENTS
 
 Obj = dict[str, Any]
 Clients = dict[str, ApiClient]
@@ -230,7 +230,7 @@ async def completed_everywhere_despite(clusters: Clients, name: str) -> dict[str
 async def _answers(clusters: Clients) -> bool:
     try:
         for client in clusters.values():
-            await client.get(NAMESPACES, "default")
+            await client.list(TASK_QUEUES, "default")
     except (ApiError, Unreachable):
         return False
     return True
