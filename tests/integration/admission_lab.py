@@ -197,6 +197,8 @@ def lab_on(connection: Connection, manifests: Path) -> Iterator[Lab]:
     """Installs kinds and policies, waits until they are in force, and takes the policies away afterwards."""
     lab = Lab(connection)
     lab.apply(yaml.safe_load((manifests / "fabric" / "namespace.yaml").read_text()), NAMESPACE)
+    for policy in yaml.safe_load_all((manifests / "fabric" / "parameters.yaml").read_text()):  # these two stay
+        lab.apply(policy, POLICY if policy["kind"] == POLICY.kind else POLICY_BINDING)
     for crd in yaml.safe_load_all((manifests / "fabric" / "crds.yaml").read_text()):
         lab.apply(crd, CUSTOM_RESOURCE_DEFINITION)
     for place, plural in itertools.product(PLACES, PLURALS):

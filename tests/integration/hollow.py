@@ -190,6 +190,22 @@ def without_parameters(kubeconfigs: Sequence[Path]) -> Iterator[None]:
             core.create_namespaced_config_map(PARAMETERS[1], _anew(parameters))
 
 
+def refusal(kubeconfig: Path) -> str:
+    """What the API server says against a new TaskQueue, in a dry run; empty when it would take it."""
+    body = {
+        "apiVersion": "/".join(TASKQUEUES),
+        "kind": "TaskQueue",
+        "metadata": {"name": "hollow"},
+        "spec": {"region": "r", "tasks": [{"name": "t", "command": "c"}]},
+    }
+    objects = client.CustomObjectsApi(api(kubeconfig))
+    try:
+        objects.create_namespaced_custom_object(*TASKQUEUES, "default", "taskqueues", body, dry_run="All")
+    except client.ApiException as error:
+        return str(json.loads(error.body)["message"])
+    return ""
+
+
 def _anew(obj: Any) -> Any:
     obj.metadata = client.V1ObjectMeta(
         name=obj.metadata.name, labels=obj.metadata.labels, annotations=obj.metadata.annotations
