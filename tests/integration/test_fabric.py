@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.deployed_fabric import Fabric
+from tests.integration.deployed_fabric import Fabric, processes_naming
 from tests.integration.taskqueues import TASK_QUEUES, eventually
 from tmc.api.client import ApiClient
 from tmc.api.errors import ApiError, Forbidden, Invalid, NotFound, Unreachable
@@ -201,16 +201,25 @@ async def test_an_operators_finalizer_on_the_processor_holds_the_origin(clusters
     await gone_everywhere(clusters, name)
 
 
+GUARDIANS = ["supervisord", "keeper.py"]
 PROGRAMS = ["syncer-east", "syncer-west", "taskqueue-controller", "east-apiserver", "kcp-etcd", "west-apiserver"]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+def pid_of(fabric: Fabric, program: str) -> int:
+    """A supervised program, or one of the two processes that guard them."""
+    if program not in GUARDIANS:
+        return fabric.pid(program)
+    lines = processes_naming(str(fabric.state_dir / "supervisor"))
+    return next(int(line.split()[0]) for line in lines if program in line.split()[2])
+
+
+@pytest.mark.parametrize("program", [*PROGRAMS, *GUARDIANS])
 async def test_killing_any_process_changes_nothing_in_the_end(fabric: Fabric, clusters: Clients, program: str) -> None:
     names = [fresh("killed") for _ in range(4)]
     for i, name in enumerate(names):
         await create(clusters[["east", "west", "kcp"][i % 3]], queue(name, tasks=4))
         if i == 1:
-            os.kill(fabric.pid(program), signal.SIGKILL)
+            os.kill(pid_of(fabric, program), signal.SIGKILL)
             await eventually(lambda: _answers(clusters), "every API server answers again")
     for name in names:
         seen = await completed_everywhere_despite(clusters, name)
