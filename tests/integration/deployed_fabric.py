@@ -71,7 +71,7 @@ class Fabric:
 
     def programs(self) -> list[str]:
         """Names of all programs of all supervisors of this fabric."""
-        return [info["name"] for rpc in self._supervisors() for info in rpc.getAllProcessInfo()]
+        return [info["name"] for rpc in self.supervisors() for info in rpc.getAllProcessInfo()]
 
     def start(self, program: str) -> None:
         """Start a program and wait until the supervisor counts it as running."""
@@ -97,7 +97,7 @@ class Fabric:
         """The supervisor that keeps `program`, and the name that this supervisor knows it by (`group:name`)."""
         found = [
             (rpc, f"{info['group']}:{info['name']}")
-            for rpc in self._supervisors()
+            for rpc in self.supervisors()
             for info in rpc.getAllProcessInfo()
             if f"-{program}-" in f"-{info['name']}-"
         ]
@@ -106,7 +106,8 @@ class Fabric:
             raise LookupError(f"{len(found)} programs go by {program!r}, one is needed; there are: {names}")
         return found[0]
 
-    def _supervisors(self) -> list[Any]:
+    def supervisors(self) -> list[Any]:
+        """The XML-RPC interface of every supervisord of this fabric."""
         sockets = sorted(path for path in self.state_dir.rglob("*.sock") if path.is_socket() and "superv" in str(path))
         return [supervisor_at(path) for path in sockets]
 

@@ -201,16 +201,17 @@ async def test_an_operators_finalizer_on_the_processor_holds_the_origin(clusters
     await gone_everywhere(clusters, name)
 
 
-GUARDIANS = ["supervisord", "keeper.py"]
+GUARDIANS = ["supervisord", "keeper"]
 PROGRAMS = ["syncer-east", "syncer-west", "taskqueue-controller", "east-apiserver", "kcp-etcd", "west-apiserver"]
 
 
 def pid_of(fabric: Fabric, program: str) -> int:
     """A supervised program, or one of the two processes that guard them."""
-    if program not in GUARDIANS:
-        return fabric.pid(program)
-    lines = processes_naming(str(fabric.state_dir / "supervisor"))
-    return next(int(line.split()[0]) for line in lines if program in line.split()[2])
+    if program == "supervisord":
+        return int(fabric.supervisors()[0].getPID())
+    if program == "keeper":
+        return int(processes_naming(str(fabric.state_dir / "supervisor" / "keeper.py"))[0].split()[0])
+    return fabric.pid(program)
 
 
 @pytest.mark.parametrize("program", [*PROGRAMS, *GUARDIANS])
