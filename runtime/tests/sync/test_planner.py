@@ -115,6 +115,41 @@ def test_a_member_that_left_the_fabric_is_not_waited_for() -> None:
     assert not world.tombstones
 
 
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_torn_off_finalizer_does_not_leave_the_hub_copy_going_for_ever(returns: bool) -> None:
+    world = world_with()
+    world.away = {"west"}
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    world.members["east"].write("a", lambda o: o["metadata"].update(finalizers=[]))
+    if returns:  # by the same name, and is deleted too while it waits for it
+        world.members["east"].create(new_object("a", 2))
+        world.members["east"].write("a", lambda o: o["metadata"].update(finalizers=[names.SYNC_FINALIZER]))
+        world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    assert "a" in world.hub.objects, "west was not waited for"
+    world.grace_over = True
+    world.settle(("a",))
+    assert "a" not in world.hub.objects
+    assert "a" not in world.members["east"].objects
+    world.away, world.grace_over = set(), False
+    world.settle(("a",))
+    assert "a" not in world.members["west"].objects
+    assert not world.tombstones
+
+
+def test_a_finalizer_that_is_merely_called_like_a_member_is_somebody_elses() -> None:
+    world = world_with()
+    world.away = {"west"}
+    world.hub.write("a", lambda o: o["metadata"]["finalizers"].append("west"))
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.settle(("a",))
+    assert world.hub.objects["a"]["metadata"]["finalizers"] == ["tmc.io/west", "west"]
+    world.grace_over = True
+    world.settle(("a",))
+    assert world.hub.objects["a"]["metadata"]["finalizers"] == ["west"]
+
+
 def test_a_name_that_is_used_again_is_a_new_object() -> None:
     world = world_with()
     world.away = {"west"}

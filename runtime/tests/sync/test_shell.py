@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -222,6 +223,52 @@ async def test_a_member_that_is_away_gets_a_tombstone() -> None:
         stone = trio.apis["kcp"].get(TOMBSTONES, uid)
         assert stone["spec"]["pending"] == ["west"]
         assert trio.shown("west")
+
+
+async def test_the_grace_ends_although_the_clock_of_the_hub_is_ahead() -> None:
+    kind = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", "west", 1, grace=0.2)
+    async with running(kind=kind) as trio:
+        trio.create("east")
+        await trio.everywhere()
+
+        async def away(_: Call) -> web.StreamResponse | None:
+            return web.Response(status=503)
+
+        trio.apis["west"].intercept(away, "DELETE", WIDGETS.name, times=10**6)
+        put = trio.apis["kcp"].put
+
+        def ahead(resource: Resource, obj: Object) -> Object:
+            if obj["metadata"].get("deletionTimestamp"):
+                since = datetime.fromisoformat(obj["metadata"]["deletionTimestamp"])
+                obj["metadata"]["deletionTimestamp"] = (since + timedelta(seconds=1.5)).isoformat()
+            return put(resource, obj)
+
+        trio.apis["kcp"].put = ahead  # type: ignore[method-assign]
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await eventually(lambda: not trio.shown("east"), "the origin is released")
+
+
+async def test_a_tombstone_of_one_cluster_buries_nothing_of_another() -> None:
+    async with running() as trio:
+        uid = trio.create("east")["metadata"]["uid"]
+        await trio.everywhere()
+        stone = {"group": "example.org", "resource": "widgets", "namespace": "default", "name": "w"}
+        forged = {**stone, "originCluster": "south", "originClusterUID": "uid-south", "pending": ["west"]}
+        trio.known.tombstones[uid] = {"metadata": {"name": uid}, "spec": forged}
+
+        async def full(_: Call) -> web.StreamResponse | None:
+            return web.Response(status=503)
+
+        trio.apis["kcp"].intercept(full, "POST", WIDGETS.name, times=10**6)  # the hub copy is lost, and stays so
+        lost = trio.apis["kcp"].get(WIDGETS, "w", "default")
+        trio.apis["kcp"].put(WIDGETS, {**lost, "metadata": {**lost["metadata"], "finalizers": []}})
+        del trio.apis["kcp"].objects[WIDGETS.name][("default", "w")]
+        trio.apis["kcp"].version += 1
+        trio.apis["kcp"]._tell("DELETED", WIDGETS, lost | {"metadata": lost["metadata"] | {"resourceVersion": "9999"}})
+        await eventually(lambda: trio.apis["kcp"].calls[-1].verb == "POST", "the loss was seen")
+        trio.syncers["west"].fabric_changed(KIND)
+        await asyncio.sleep(0.3)
+        assert trio.shown("west"), "a copy was deleted by another cluster's tombstone"
 
 
 async def test_a_fight_over_a_copy_is_restrained() -> None:

@@ -7,6 +7,7 @@ rarely; all else is raised, and the work queue backs off.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import defaultdict
@@ -23,7 +24,16 @@ from tmc.sync import names
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind, tombstone_body
 from tmc.sync.image import PatchOps, guarded, pointer
-from tmc.sync.objects import Object, annotations_of, is_deleting, marked_origin, resource_version, uid_of
+from tmc.sync.objects import (
+    Object,
+    annotations_of,
+    finalizers_of,
+    is_deleting,
+    labels_of,
+    marked_origin,
+    resource_version,
+    uid_of,
+)
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
 
 log = logging.getLogger(__name__)
@@ -34,9 +44,13 @@ SLOW_LANE_SECONDS = 30.0
 
 
 class Outcome(Enum):
-    """What follows an operation: go on with the plan, make a new plan, or wait for the watch to tell more."""
+    """What follows an operation: go on with the plan, make a new plan, or wait for the watch to tell more.
+
+    `UNCHANGED` is `DONE` where the server took a patch and nothing came of it: it prunes or defaults what is written.
+    """
 
     DONE = auto()
+    UNCHANGED = auto()
     LOOK_AGAIN = auto()
     WAIT = auto()
 
@@ -52,7 +66,7 @@ class Executor:
         self._resources = resources
         self._stores = stores
         self._recorders = {side: EventRecorder(client, "tmc-syncer") for side, client in ends.clients.items()}
-        self._futile: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+        self._futile: defaultdict[ObjectKey, dict[tuple[Side, str], bytes]] = defaultdict(dict)
         self._refused_once: set[ObjectKey] = set()
         self.writes: defaultdict[str, int] = defaultdict(int)
 
@@ -86,6 +100,21 @@ class Executor:
         """Writes that the API servers accepted so far, Events apart."""
         return sum(self.writes.values())
 
+    def is_futile(self, key: ObjectKey, patch: Patch) -> bool:
+        """Whether this very patch was taken before, to an object that looked the same, and changed nothing."""
+        known = self._futile[key].get((patch.side, patch.why)) if key in self._futile else None
+        return known is not None and known == self._fingerprint(key, patch)
+
+    def _fingerprint(self, key: ObjectKey, patch: Patch) -> bytes:
+        """Of the patch and of what it is applied to: once that is something else, the patch may be of use again."""
+        target = self._stores[patch.side].get(key) or {}
+        parts = {str(op["path"]).split("/")[1] for op in patch.patch[1:]}
+        shown: Object = {part: target.get(part) for part in parts - {"metadata"}}
+        if "metadata" in parts:
+            shown["metadata"] = [labels_of(target), annotations_of(target), finalizers_of(target)]
+        text = json.dumps([patch.subresource, patch.patch[1:], shown], sort_keys=True)
+        return hashlib.sha256(text.encode()).digest()
+
     def settled(self, key: ObjectKey) -> None:
         """Nothing is left to do for this object: forget what was learnt on the way."""
         self._futile.pop(key, None)
@@ -116,9 +145,6 @@ class Executor:
         return Outcome.DONE
 
     async def _patch(self, key: ObjectKey, operation: Patch) -> Outcome:
-        fingerprint = json.dumps([operation.side, operation.subresource, operation.patch[1:]], sort_keys=True)
-        if fingerprint in self._futile[key]:
-            return Outcome.DONE
         patched = await self._ends.clients[operation.side].patch(
             self._resources[operation.side],
             key.name,
@@ -128,12 +154,12 @@ class Executor:
             subresource=operation.subresource,
         )
         self._count(operation.why)
-        if resource_version(patched) == operation.patch[0]["value"]:
-            # The server changed nothing (it prunes or defaults what we would write): do not ask it again and again.
-            self._futile[key].add(fingerprint)
-            return Outcome.DONE
         if operation.last and is_deleting(patched):
             return Outcome.WAIT
+        if resource_version(patched) == operation.patch[0]["value"]:
+            # The server changed nothing (it prunes or defaults what we would write): do not ask it again and again.
+            self._futile[key][(operation.side, operation.why)] = self._fingerprint(key, operation)
+            return Outcome.UNCHANGED
         self._stores[operation.side].remember(patched)
         return Outcome.DONE
 
@@ -201,6 +227,8 @@ class Executor:
         """A create misses its namespace; anything else acted on an object that is gone, which the watch will tell."""
         if not isinstance(operation, Create):
             raise RetryAfter(LAGGING_VIEW_SECONDS) from error
+        if not key.namespace:
+            raise error  # no namespace could be missing: the kind itself is
         client = self._ends.clients[operation.side]
         try:
             await client.get(NAMESPACES, key.namespace)

@@ -16,8 +16,8 @@ from tmc.core.workqueue import RetryAfter, WorkQueue
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
-from tmc.sync.objects import Object, metadata
-from tmc.sync.operations import Operation, Patch, Side
+from tmc.sync.objects import Object, marked_origin, metadata
+from tmc.sync.operations import Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 
 log = logging.getLogger(__name__)
@@ -98,19 +98,28 @@ class KindSyncer:
     async def _carry_out(self, key: ObjectKey, operations: list[Operation]) -> bool:
         """Whether another plan should be made at once."""
         touched: set[Side] = set()
-        progress = False
+        progress = in_vain = False
         for operation in operations:
+            if isinstance(operation, Tell) and in_vain:
+                continue  # what it would tell of did not happen
             if isinstance(operation, Patch):
+                in_vain = self._executor.is_futile(key, operation)
+                if in_vain:
+                    continue
                 if operation.side in touched:
                     return True
-                touched.add(operation.side)
                 if operation.drift:
                     self._restrain(key)
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
-            if outcome is not Outcome.DONE:
+            in_vain = outcome is Outcome.UNCHANGED
+            if outcome not in (Outcome.DONE, Outcome.UNCHANGED):
                 return outcome is Outcome.LOOK_AGAIN
-            progress = progress or self._executor.total_writes > before
+            if isinstance(operation, Patch) and not in_vain:
+                touched.add(operation.side)
+                if operation.drift:
+                    self._repairs[key].append(time.monotonic())
+            progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
 
     def _restrain(self, key: ObjectKey) -> None:
@@ -121,10 +130,14 @@ class KindSyncer:
         if len(repairs) >= DRIFT_REPAIRS_PER_WINDOW:
             log.warning("somebody else keeps changing this object", extra={"key": str(key), "kind": self._kind.name})
             raise RetryAfter(DRIFT_WINDOW_SECONDS - (now - repairs[0]) + 1.0)
-        repairs.append(now)
 
     def _facts(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> Facts:
-        buried = (uid for uid, t in self._fabric.tombstones.items() if buried_key(t) == (self._kind.name, key))
+        buried = (
+            uid
+            for uid, tombstone in self._fabric.tombstones.items()
+            if buried_key(tombstone) == (self._kind.name, key) and not _is_forged(tombstone, seen["member"])
+        )
+        waited = self._waited(seen)
         return Facts(
             member=self._ends.member,
             member_uid=self._ends.member_uid,
@@ -134,19 +147,27 @@ class KindSyncer:
             members=self._fabric.members,
             has_status=self._resources["member"].has_status and self._resources["hub"].has_status,
             tombstones=frozenset(buried),
-            grace_over=self._waited(seen) > self._kind.grace,
+            grace_over=waited is not None and waited > self._kind.grace,
             quarantined=self._fabric.quarantined,
         )
 
     @staticmethod
-    def _waited(seen: Mapping[Side, Object | None]) -> float:
-        """Seconds since the hub's object began to go; 0 when it does not."""
+    def _waited(seen: Mapping[Side, Object | None]) -> float | None:
+        """Seconds since the hub's object began to go, less than 0 when its clock is ahead; None when it does not go."""
         hub = seen["hub"]
         since = metadata(hub).get("deletionTimestamp") if hub is not None else None
-        return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else 0.0
+        return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else None
 
     def _remind(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> None:
         """Time alone changes the plan of an object that waits for its deletion: look again when the grace is over."""
         waited = self._waited(seen)
-        if 0.0 < waited <= self._kind.grace:
+        if waited is not None and waited <= self._kind.grace:
             self._queue.add_after(key, self._kind.grace - waited + 0.1)
+
+
+def _is_forged(tombstone: Object, copy: Object | None) -> bool:
+    """A tombstone by another cluster than the copy's origin: each cluster buries only what is its own."""
+    origin = marked_origin(copy) if copy is not None else None
+    if origin is None or origin.uid != metadata(tombstone)["name"]:
+        return False
+    return bool(tombstone["spec"].get("originClusterUID") != origin.cluster_uid)

@@ -61,6 +61,7 @@ class Bury:
 
     origin_uid: str
     pending: tuple[str, ...]
+    proof: Proof | None = None
     why: str = "deletionGrace is over"
 
 

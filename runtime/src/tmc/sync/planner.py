@@ -21,6 +21,7 @@ Who is who, for the object of one name:
 | nothing         | source, deleting    | own finalizer off the hub object (after a live read of the member)     |
 | copy            | nothing             | keep it, unless a tombstone names it: absence never deletes            |
 | nothing         | our hub copy        | keep it: absence never deletes                                         |
+| nothing         | ours, deleting      | after the grace: tombstone, strip the finalizers                       |
 """
 
 from __future__ import annotations
@@ -102,10 +103,14 @@ def _own(own: Object, hub: Object | None, facts: Facts) -> list[Operation]:
     if is_deleting(own):
         return _withdraw(own, hub, facts)
     if is_deleting(hub):
-        return _give_up_waiting(hub, facts, bury=False)
+        return _give_up_waiting(hub, facts, bury=_hub_origin(hub, facts).uid != uid_of(own))
     if _hub_origin(hub, facts).uid != uid_of(own):
         return [Delete("hub", uid_of(hub), "its origin object is gone", Proof("member", uid_of(own)))]
-    return [*_hold(own), *_push(own, hub, facts), *_status(own, hub, facts)]
+    status, spec = _status(own, hub, facts), _push(own, hub, facts)
+    # A spec that is refused does not keep back the status of what is being worked on; and a note of trouble goes last:
+    # were it first, an object that is refused again and again would be noted as often.
+    steps = [*spec, *status] if facts.processor == facts.member else [*status, *spec]
+    return [*_hold(own), *steps, *_untroubled(own)]
 
 
 def _hub_origin(hub: Object, facts: Facts) -> Origin:
@@ -117,20 +122,29 @@ def _announce(own: Object, facts: Facts) -> list[Operation]:
     if is_deleting(own):
         return [_unhold(own, "no copy is left", Proof("hub"))] if held else []
     if not held:
-        return _hold(own)
+        return _hold(own, _without_trouble(own))
     image = image_of_origin(own, origin_on(own, facts.member, facts.member_uid))
     others = [names.finalizer_of(m) for m in facts.members if m != facts.member]
     return [Create("hub", born(image, own, others, waits_for_status=False), "announce")]
 
 
-def _hold(own: Object) -> list[Operation]:
-    """Our finalizer on the origin object, and no note of an old trouble beside it."""
-    ops: PatchOps = []
-    if names.SYNC_FINALIZER not in finalizers_of(own):
-        ops += _with_finalizers(own, [*finalizers_of(own), names.SYNC_FINALIZER])
-    if names.SYNC_STATE in annotations_of(own):
-        ops.append({"op": "remove", "path": f"/metadata/annotations/{pointer(names.SYNC_STATE)}"})
-    return [Patch("member", guarded(ops, own), "hold the origin object")] if ops else []
+def _hold(own: Object, more: PatchOps | None = None) -> list[Operation]:
+    """Our finalizer on the origin object; `more` goes with it in one write."""
+    if names.SYNC_FINALIZER in finalizers_of(own):
+        return []
+    ops = _with_finalizers(own, [*finalizers_of(own), names.SYNC_FINALIZER])
+    return [Patch("member", guarded([*ops, *(more or ())], own), "hold the origin object")]
+
+
+def _untroubled(own: Object) -> list[Operation]:
+    ops = _without_trouble(own)
+    return [Patch("member", guarded(ops, own), "all is well again")] if ops else []
+
+
+def _without_trouble(own: Object) -> PatchOps:
+    if names.SYNC_STATE not in annotations_of(own):
+        return []
+    return [{"op": "remove", "path": f"/metadata/annotations/{pointer(names.SYNC_STATE)}"}]
 
 
 def _unhold(own: Object, why: str, proof: Proof | None) -> Patch:
@@ -166,26 +180,26 @@ def _withdraw(own: Object, hub: Object, facts: Facts) -> list[Operation]:
     if not is_deleting(hub):
         return [Delete("hub", uid_of(hub), "its origin object is being deleted")]
     if _hub_origin(hub, facts).uid != uid_of(own):
-        return []
+        return _give_up_waiting(hub, facts, bury=True)
     return [*_status(own, hub, facts), *_give_up_waiting(hub, facts, bury=True)]
 
 
-def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool) -> list[Operation]:
+def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | None = None) -> list[Operation]:
     """Members that are away are told by a tombstone, so that the name becomes free in bounded time.
 
     Members that have left the fabric are not waited for. A hub copy that was deleted while its origin object lives is
     stripped without a tombstone: it will be made anew.
     """
-    waited_for = [f for f in finalizers_of(hub) if f.removeprefix(names.PREFIX) in facts.members]
+    waited_for = [f for f in finalizers_of(hub) if f in {names.finalizer_of(m) for m in facts.members}]
     others = [f for f in finalizers_of(hub) if not f.startswith(names.PREFIX)]
     left = others if facts.grace_over else [*others, *waited_for]
     if facts.quarantined or len(left) == len(finalizers_of(hub)):
         return []
-    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "not waited for", last=not left)
+    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "not waited for", proof=proof, last=not left)
     if not (bury and facts.grace_over and waited_for):
         return [strip]
     pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in waited_for))
-    return [Bury(_hub_origin(hub, facts).uid, pending), strip]
+    return [Bury(_hub_origin(hub, facts).uid, pending, proof), strip]
 
 
 def _push(own: Object, hub: Object, facts: Facts) -> list[Operation]:
@@ -210,7 +224,11 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
             why = "the hub gave its name to another object"
             return [Delete("member", uid_of(copy), why, Proof("hub", uid_of(hub)))]
     if is_deleting(hub):
-        return _let_go(hub, facts) if copy is None else _status(copy, hub, facts)
+        if copy is not None:
+            return _status(copy, hub, facts)
+        if source.cluster_uid == facts.member_uid:  # our finalizer was torn off the origin object: nobody else waits
+            return _give_up_waiting(hub, facts, bury=True, proof=Proof("member"))
+        return _let_go(hub, facts)
     if source.cluster_uid == facts.member_uid:
         return []  # our own hub copy without its origin object: absence is no evidence
     image = _image_on_hub(hub, source, facts)
