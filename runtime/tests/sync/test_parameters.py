@@ -67,10 +67,43 @@ async def pair() -> AsyncIterator[Pair]:
 async def test_it_is_made_and_follows_the_hub(pair: Pair) -> None:
     async with pair.running():
         await eventually(lambda: pair.data == {"processor": "west", "epoch": "1", "statusWriters": ""})
-        pair.hub.put(SYNCED_RESOURCES, declared("east", 2, ("a", "b")))
-        await eventually(lambda: pair.data == {"processor": "east", "epoch": "2", "statusWriters": "a,b"})
+        pair.hub.put(SYNCED_RESOURCES, declared("kcp", 2, ("a", "b")))
+        await eventually(lambda: pair.data == {"processor": "kcp", "epoch": "2", "statusWriters": "a,b"})
     made = pair.member.get(CONFIG_MAPS, KIND, NAMESPACE)
     assert made["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "tmc.cross_cluster"}
+
+
+async def test_a_new_processor_is_mirrored_when_its_copies_are_level(pair: Pair) -> None:
+    async with pair.running() as fabric:
+        await eventually(lambda: pair.data != {})
+        pair.hub.put(SYNCED_RESOURCES, declared("east", 2))
+        await eventually(lambda: fabric.takes_over(KIND))
+        await eventually(lambda: len(fabric._mirror_queue) == 0)
+        assert pair.data["processor"] == "west"
+    async with pair.running() as fabric:  # what has still to be done survives the process
+        await eventually(lambda: fabric.takes_over(KIND))
+        fabric.levelled(KIND)
+        await eventually(lambda: pair.data == {"processor": "east", "epoch": "2", "statusWriters": ""})
+        assert pair.member.get(SYNCED_RESOURCES, KIND)["spec"]["processor"] == "east"
+        await eventually(lambda: not fabric.takes_over(KIND))
+        pair.hub.put(SYNCED_RESOURCES, declared("west", 3))
+        await eventually(lambda: pair.data["processor"] == "west")
+        pair.hub.put(SYNCED_RESOURCES, declared("east", 4))
+        await eventually(lambda: fabric.takes_over(KIND))
+        await eventually(lambda: len(fabric._mirror_queue) == 0)
+        assert pair.data["processor"] == "west", "each term is levelled anew"
+
+
+async def test_a_hub_that_is_accepted_is_noticed_at_once(pair: Pair) -> None:
+    async with pair.running():
+        await eventually(lambda: pair.data != {})
+    told: list[bool] = []
+    async with pair.running(hub_uid="another") as fabric:
+        await fabric.wait_synced()
+        assert fabric.quarantined
+        fabric._on_change = lambda: told.append(fabric.quarantined)
+        pair.member.put(SYNCED_RESOURCES, {**declared(), "metadata": {"name": KIND, "annotations": {}}})
+        await eventually(lambda: told and not told[-1], "whoever listens knows that nothing is held back any more")
 
 
 async def test_what_is_as_it_should_be_is_read_and_not_written(pair: Pair) -> None:

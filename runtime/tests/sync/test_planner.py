@@ -257,3 +257,15 @@ def test_conditions_are_mapped_by_type() -> None:
     source["status"]["conditions"] = [{"type": "Complete", "observedGeneration": 3}, {"type": "Other"}, "odd"]
     conditions = carried_status(source, _object(9, 5))["conditions"]
     assert conditions == [{"type": "Complete", "observedGeneration": 9}, {"type": "Other"}, "odd"]
+
+
+def test_where_status_counts_as_a_generation_its_numbers_travel_as_they_are() -> None:
+    """A kind without status subresource: a mapped observedGeneration would be old as soon as it is written."""
+    world = world_with()
+    world.members["west"].write("a", lambda o: o.update(status={"observedGeneration": 7}))
+    west, hub = world.members["west"].objects["a"], world.hub.objects["a"]
+    (patch,) = plan(west, hub, replace(world.facts("west", "a"), has_status=False))
+    assert isinstance(patch, Patch)
+    assert (patch.subresource, patch.patch[-1]["value"]) == ("", {"observedGeneration": 7})
+    hub = {**hub, "status": {"observedGeneration": 7}, "metadata": {**hub["metadata"], "generation": 2}}
+    assert plan(west, hub, replace(world.facts("west", "a"), has_status=False)) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,13 @@ class Known:
     members: frozenset[str] = frozenset({"east", "west"})
     tombstones: dict[str, Object] = field(default_factory=dict)
     quarantined: bool = False
+    mirror_lags: bool = False  # of the member that has become the processor
+
+    def takes_over(self, _name: str) -> bool:
+        return self.mirror_lags
+
+    def levelled(self, _name: str) -> None:
+        self.mirror_lags = False
 
 
 @dataclass
@@ -280,3 +287,36 @@ async def test_a_fight_over_a_copy_is_restrained() -> None:
             trio.apis["west"].put(WIDGETS, {**copy, "spec": {"size": size}})
             await asyncio.sleep(0.02)
         assert 0 < trio.writes("west").count("PATCH") <= 5
+
+
+async def test_a_new_processor_takes_the_hubs_status_before_it_gives_its_own() -> None:
+    """East is behind when it becomes the processor: what west had reported by then is kept."""
+    async with running() as trio:
+        trio.create("west")
+        trio.create("west", "refused")
+        await trio.everywhere()
+        await trio.everywhere("refused")
+
+        async def refuse(call: Call) -> web.StreamResponse | None:
+            return web.Response(status=503) if call.name == "refused" else None
+
+        trio.apis["east"].intercept(refuse, "PATCH", WIDGETS.name, times=10**6)
+        trio.apis["kcp"].drop = lambda _kind, _obj: True  # no syncer hears of what west reports
+        for cluster in ("west", "kcp"):
+            for name in ("w", "refused"):
+                seen = trio.apis[cluster].get(WIDGETS, name, "default")
+                trio.apis[cluster].put(WIDGETS, {**seen, "status": {"done": 5}})
+        behind = trio.apis["east"].get(WIDGETS, "w", "default")
+        trio.apis["east"].put(WIDGETS, {**behind, "status": {"done": 1}})
+        trio.known.mirror_lags = True
+        for syncer in trio.syncers.values():
+            syncer.fabric_changed(replace(KIND, processor="east", epoch=2))
+        await eventually(
+            lambda: not trio.known.mirror_lags, "east's controller may begin, one object in trouble or not"
+        )
+        assert (trio.shown("east") or {}).get("status") == {"done": 5}
+        assert (trio.shown("kcp") or {}).get("status") == {"done": 5}
+        trio.syncers["east"].fabric_changed(replace(KIND, processor="east", epoch=2))
+        trio.apis["east"].put(WIDGETS, {**trio.apis["east"].get(WIDGETS, "w", "default"), "status": {"done": 6}})
+        await eventually(lambda: (trio.shown("kcp") or {}).get("status") == {"done": 6}, "from now on east's goes up")
+        assert (trio.shown("kcp", "refused") or {}).get("status") == {"done": 5}

@@ -79,8 +79,9 @@ class Fabric:
         self._on_change = on_change
         self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue()
         hub, member = ends.clients["hub"], ends.clients["member"]
+        self._levelled: dict[str, int] = {}  # the epoch for which the copies of a kind are level with the hub
         self._kinds = Reflector(hub, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
-        self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._mirror_queue.add, floor=floor)
+        self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._members = Reflector(hub, MEMBERS, on_change=self._changed, floor=floor)
         self._tombstones = Reflector(hub, TOMBSTONES, on_change=self._changed, floor=floor)
 
@@ -141,6 +142,22 @@ class Fabric:
         """The hub is another one than this member knows: nothing is deleted until a person accepts it."""
         return self.known_hub_uid not in ("", self._ends.hub_uid)
 
+    def takes_over(self, name: str) -> bool:
+        """The hub names this member as the processor of the kind, and its own mirror does not yet."""
+        key = ObjectKey("", name)
+        kind, mirror = self._kinds.store.get(key), self._mirror.store.get(key)
+        if kind is None or mirror is None:
+            return False
+        return bool(kind["spec"]["processor"] == self._ends.member != mirror["spec"]["processor"])
+
+    def levelled(self, name: str) -> None:
+        """The copies of a kind that this member takes over are level with the hub: its controller may begin."""
+        key = ObjectKey("", name)
+        kind = self._kinds.store.get(key)
+        if kind is not None:
+            self._levelled[name] = kind["spec"]["epoch"]
+            self._mirror_queue.add(key)
+
     @staticmethod
     def _objects(reflector: Reflector) -> list[Object]:
         store = reflector.store
@@ -158,6 +175,8 @@ class Fabric:
         kind = self._kinds.store.get(key)
         if kind is None or is_deleting(kind) or self.quarantined:
             return
+        if self.takes_over(key.name) and self._levelled.get(key.name) != kind["spec"]["epoch"]:
+            return  # `levelled` comes back to it
         # The mirror first: its CRD refuses an epoch that goes back, and then the parameters must not either.
         await self._mirror_spec(key, kind)
         await keep_parameters(self._ends.clients["member"], kind)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from tmc.api.resource import Resource
-from tmc.core.keys import ObjectKey
+from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector
 from tmc.core.workqueue import RetryAfter, WorkQueue
 from tmc.sync.ends import Ends
@@ -19,6 +19,7 @@ from tmc.sync.fabric import Fabric, SyncedKind, buried_key
 from tmc.sync.objects import Object, marked_origin, metadata
 from tmc.sync.operations import Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
+from tmc.sync.takeover import TakeOver
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class KindSyncer:
         stores = {side: reflector.store for side, reflector in self._reflectors.items()}
         self._stores = stores
         self._executor = Executor(ends, kind, resources, stores)
+        self._take_over = TakeOver(kind.name, fabric, self._read_hub, self._queue.add)
         self._basis: object = None
         self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
 
@@ -59,14 +61,17 @@ class KindSyncer:
             log.info("in sync with both clusters", extra={"kind": self._kind.name})
             self._look_at_all()
             self._look_at_buried()
+            self._take_over.notice()
+            group.create_task(self._take_over.run())
             await self._queue.run(self._reconcile, workers=WORKERS)
 
     def fabric_changed(self, kind: SyncedKind) -> None:
         """Something about the fabric changed; if every object's plan may depend on it, look at every object."""
         self._kind = kind
-        basis = (kind, self._fabric.members, self._fabric.quarantined)
+        basis = (kind, self._fabric.members, self._fabric.quarantined, self._fabric.takes_over(kind.name))
         if basis != self._basis:
             self._basis = basis
+            self._take_over.notice()
             self._look_at_all()
         self._look_at_buried()
 
@@ -82,7 +87,23 @@ class KindSyncer:
             if name == self._kind.name:
                 self._queue.add(key)
 
+    async def _read_hub(self) -> list[ObjectKey]:
+        listed = await self._ends.clients["hub"].list(self._resources["hub"])
+        for obj in listed.items:
+            self._stores["hub"].remember(obj)
+        return [key_of(obj) for obj in listed.items]
+
     async def _reconcile(self, key: ObjectKey) -> None:
+        if not self._take_over.is_behind(key):
+            return await self._bring_in_line(key)
+        level = False
+        try:
+            await self._bring_in_line(key)
+            level = True
+        finally:
+            self._take_over.looked_at(key, level=level)
+
+    async def _bring_in_line(self, key: ObjectKey) -> None:
         for _ in range(STEPS_AT_A_TIME):
             seen = {side: store.get(key) for side, store in self._stores.items()}
             operations = plan(seen["member"], seen["hub"], self._facts(key, seen))
@@ -143,7 +164,7 @@ class KindSyncer:
             member_uid=self._ends.member_uid,
             hub=self._ends.hub,
             hub_uid=self._ends.hub_uid,
-            processor=self._kind.processor,
+            processor="" if self._take_over.holds(key) else self._kind.processor,
             members=self._fabric.members,
             has_status=self._resources["member"].has_status and self._resources["hub"].has_status,
             tombstones=frozenset(buried),

@@ -301,7 +301,8 @@ def _status(member: Object, hub: Object, facts: Facts) -> list[Operation]:
     source, target = (member, hub) if upwards else (hub, member)
     if not status_of(source):
         return []
-    wanted = carried_status(source, target)
+    # Without the subresource a status write counts as a generation itself: a mapped number would never stand still.
+    wanted = carried_status(source, target) if facts.has_status else status_of(source)
     if wanted == status_of(target):
         return []
     patch: PatchOps = guarded([{"op": "add", "path": "/status", "value": wanted}], target)
