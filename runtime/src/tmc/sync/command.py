@@ -59,8 +59,13 @@ async def run(args: argparse.Namespace) -> int:
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_token_fresh(member, local, args.local_namespace, "tmc-syncer"))
             group.create_task(keep_token_fresh(hub, remote, args.namespace, f"syncer-{args.member}"))
-            await elector.run(lambda: Syncer(ends, floor=floor).run())
+            await elector.run(lambda: _lead(member, hub, args, floor))
     return 0
+
+
+async def _lead(member: ApiClient, hub: ApiClient, args: argparse.Namespace, floor: float) -> None:
+    """One term. Who stands at both ends is asked anew: a hub may have been replaced while it was away."""
+    await Syncer(await _connected(member, hub, args), floor=floor).run()
 
 
 async def _connected(member: ApiClient, hub: ApiClient, args: argparse.Namespace) -> Ends:

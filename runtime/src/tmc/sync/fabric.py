@@ -79,6 +79,7 @@ class Fabric:
         self._on_change = on_change
         self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue()
         hub, member = ends.clients["hub"], ends.clients["member"]
+        self.unreadable: dict[str, str] = {}  # why a declared kind is left out, by name
         self._levelled: dict[str, int] = {}  # the epoch for which the copies of a kind are level with the hub
         self._kinds = Reflector(hub, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
@@ -104,13 +105,17 @@ class Fabric:
     def kinds(self) -> dict[str, SyncedKind]:
         """The kinds to carry, by name; one whose declaration cannot be read is left out and logged."""
         found: dict[str, SyncedKind] = {}
+        known, self.unreadable = self.unreadable, {}
         for obj in self._objects(self._kinds):
             if is_deleting(obj):
                 continue
             try:
                 found[metadata(obj)["name"]] = synced_kind(obj)
             except (SettingsError, KeyError, ValueError, TypeError) as error:
-                log.error("synced resource cannot be read", extra={"object": metadata(obj), "error": str(error)})
+                name = metadata(obj)["name"]
+                self.unreadable[name] = str(error)
+                if known.get(name) != str(error):
+                    log.error("synced resource cannot be read", extra={"object": metadata(obj), "error": str(error)})
         return found
 
     @property

@@ -65,6 +65,10 @@ class KindSyncer:
             group.create_task(self._take_over.run())
             await self._queue.run(self._reconcile, workers=WORKERS)
 
+    def faults(self) -> frozenset[Side]:
+        """The clusters on which the kind cannot be followed at present."""
+        return frozenset(side for side, reflector in self._reflectors.items() if reflector.fault)
+
     def fabric_changed(self, kind: SyncedKind) -> None:
         """Something about the fabric changed; if every object's plan may depend on it, look at every object."""
         self._kind = kind

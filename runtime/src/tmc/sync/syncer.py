@@ -52,6 +52,7 @@ class Syncer:
         self._queue: WorkQueue[str] = WorkQueue()
         self._fabric = Fabric(ends, floor=floor, on_change=lambda: self._queue.add(_RECONCILE))
         self._running: dict[str, tuple[SyncedKind, KindSyncer, asyncio.Task[None]]] = {}
+        self._faults: set[tuple[str, Side]] = set()
 
     async def run(self) -> None:
         """Sync until cancelled."""
@@ -60,9 +61,21 @@ class Syncer:
                 group.create_task(self._fabric.run())
                 await self._fabric.wait_synced()
                 self._queue.add(_RECONCILE)
+                group.create_task(self._watch_over())
                 await self._queue.run(lambda _: self._adjust(group), workers=1)
         finally:
             self._running.clear()
+
+    async def _watch_over(self) -> None:
+        """Report what cannot be followed; only what lasts, because a single request that fails is no news."""
+        before: set[tuple[str, Side]] = set()
+        while True:
+            await asyncio.sleep(self._floor / 2)
+            now = {(name, side) for name, (_, syncer, _) in self._running.items() for side in syncer.faults()}
+            if now & before != self._faults:
+                self._faults = now & before
+                self._queue.add(_RECONCILE)
+            before = now
 
     async def _adjust(self, group: asyncio.TaskGroup) -> None:
         """Bring the running kinds in line with what the hub declares."""
@@ -134,6 +147,18 @@ class Syncer:
         if missing:
             message = f"not served on both clusters: {', '.join(sorted(missing))}"
             return {"type": "Ready", "status": "False", "reason": "KindMissing", "message": message}
+        if self._fabric.unreadable:
+            message = "; ".join(f"{name}: {why}" for name, why in sorted(self._fabric.unreadable.items()))
+            return {"type": "Ready", "status": "False", "reason": "KindUnreadable", "message": message}
+        if self._faults:
+            where = {"hub": self._ends.hub, "member": self._ends.member}
+            message = ", ".join(f"{name} on {where[side]}" for name, side in sorted(self._faults))
+            return {
+                "type": "Ready",
+                "status": "False",
+                "reason": "KindUnreachable",
+                "message": f"cannot follow {message}",
+            }
         return {"type": "Ready", "status": "True", "reason": "Syncing", "message": "every declared kind is synced"}
 
     async def _write_conditions(self, member: Object, conditions: list[dict[str, str]]) -> None:

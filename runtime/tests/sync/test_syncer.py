@@ -1,0 +1,78 @@
+"""The whole syncer of one member: what it says of itself on the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from runtime.tests.fakeapi import Call, FakeApi
+from runtime.tests.sync.test_shell import WIDGETS
+from runtime.tests.waiting import eventually
+from tmc.api.client import ApiClient
+from tmc.api.resource import EVENTS, NAMESPACES
+from tmc.sync.ends import Ends
+from tmc.sync.fabric import MEMBERS, SYNCED_RESOURCES, TOMBSTONES
+from tmc.sync.parameters import CONFIG_MAPS
+from tmc.sync.syncer import Syncer
+
+SPEC = {"group": "example.org", "version": "v1", "resource": "widgets", "processor": "kcp", "epoch": 1}
+Object = dict[str, Any]
+
+
+def serve_discovery(api: FakeApi) -> None:
+    entry = {"name": "widgets", "kind": "Widget", "namespaced": True}
+
+    async def discover(call: Call) -> web.StreamResponse | None:
+        found = {"resources": [entry, {**entry, "name": "widgets/status"}]}
+        return web.json_response(found) if call.request.path == "/apis/example.org/v1" else None
+
+    api.intercept(discover, times=10**6)
+
+
+@asynccontextmanager
+async def running(spec: Object) -> AsyncIterator[tuple[FakeApi, FakeApi]]:
+    kinds = (SYNCED_RESOURCES, MEMBERS, TOMBSTONES, WIDGETS, EVENTS, NAMESPACES, CONFIG_MAPS)
+    async with FakeApi(*kinds, name="kcp") as hub, FakeApi(*kinds, name="east") as member:
+        for api in (hub, member):
+            serve_discovery(api)
+        hub.put(MEMBERS, {"metadata": {"name": "east"}, "spec": {"clusterUID": "uid-east"}})
+        hub.put(SYNCED_RESOURCES, {"metadata": {"name": "widgets.example.org"}, "spec": spec})
+        async with ApiClient(member.connection) as local, ApiClient(hub.connection) as remote:
+            ends = Ends({"member": local, "hub": remote}, "east", "uid-east", "kcp", "uid-kcp")
+            task = asyncio.create_task(Syncer(ends, floor=0.3).run())
+            try:
+                yield hub, member
+                assert not task.done(), "the syncer ended by itself"
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+
+
+def ready(hub: FakeApi) -> tuple[str, str]:
+    conditions = (hub.get(MEMBERS, "east").get("status") or {}).get("conditions") or [{}]
+    return conditions[0].get("reason", ""), conditions[0].get("message", "")
+
+
+async def test_a_kind_that_can_no_longer_be_followed_is_said_and_taken_back() -> None:
+    async with running(SPEC) as (hub, member):
+        await eventually(lambda: ready(hub)[0] == "Syncing", "all is well")
+        away = True
+
+        async def refuse(_: Call) -> web.StreamResponse | None:
+            return web.Response(status=403) if away else None
+
+        for verb in ("LIST", "WATCH"):
+            member.intercept(refuse, verb, WIDGETS.name, times=10**6)
+        await eventually(lambda: ready(hub) == ("KindUnreachable", "cannot follow widgets.example.org on east"))
+        away = False
+        await eventually(lambda: ready(hub)[0] == "Syncing", "all is well again")
+
+
+async def test_a_declaration_that_cannot_be_read_is_said() -> None:
+    async with running({**SPEC, "deletionGrace": "200ms"}) as (hub, _):
+        await eventually(lambda: ready(hub)[0] == "KindUnreadable", "the declaration is of no use")
+        assert "spec.deletionGrace='200ms' is out of range" in ready(hub)[1]
