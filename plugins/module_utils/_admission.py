@@ -87,7 +87,8 @@ _KUBE_SYSTEM = (
     " || 'system:serviceaccounts:kube-system' in request.userInfo.?groups.orValue([])"
     " || request.userInfo.username.startsWith('system:serviceaccount:kube-system:')"
 )
-_WHERE = "(request.namespace == '' ? '' : request.namespace + '/') + variables.old.metadata.?name.orValue('')"
+# A request for a cluster-scoped object has no namespace at all: to read it would be an error, and cost the message.
+_WHERE = "(has(request.namespace) ? request.namespace + '/' : '') + variables.old.metadata.?name.orValue('')"
 
 
 def copies_policy(kind: Kind, cluster: Cluster, *, hub: bool) -> Object:

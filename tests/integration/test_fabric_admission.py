@@ -217,6 +217,7 @@ REACH: list[tuple[str, str, Any, bool]] = [
     ("GET", "/api/v1/configmaps", None, False),
     ("GET", "/api/v1/pods", None, False),
     ("GET", "/api/v1/events", None, False),
+    ("POST", "/api/v1/namespaces/default/events", {}, False),
     ("DELETE", f"{WIDGETS}/namespaces/default/widgets", None, False),
     ("GET", "/apis/hub.lab.tmc.io/v1/gadgets", None, False),
     ("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles", None, False),

@@ -93,6 +93,18 @@ def test_a_uid_cannot_end_the_text_that_it_is_in() -> None:
     assert rule["expression"].endswith(r'== "x\" || true || \""')
 
 
+def test_no_expression_needs_a_namespace_that_a_cluster_scoped_request_has_not(repository: Path) -> None:
+    """The key is absent then, not empty: whoever reads it gets an error, and the user no message."""
+    text = json.dumps(every_policy(repository)).replace("has(request.namespace) ? request.namespace", "")
+    assert "request.namespace" not in text
+
+
+def test_a_syncer_writes_no_events_on_the_hub(repository: Path) -> None:
+    """It tells its own users, on its own cluster; on the hub it could pose as anybody."""
+    (role,) = [d for d in documents(repository / "manifests" / "hub") if d["metadata"]["name"] == "tmc-syncer-hub"]
+    assert not [rule for rule in role["rules"] if "events" in rule["resources"]]
+
+
 def test_policies_depend_on_nothing_but_their_arguments() -> None:
     once, again = (json.dumps(_admission.policies(KIND, EAST, hub=True)) for _time in range(2))
     assert once == again
