@@ -309,14 +309,14 @@ async def test_a_new_processor_takes_the_hubs_status_before_it_gives_its_own() -
         behind = trio.apis["east"].get(WIDGETS, "w", "default")
         trio.apis["east"].put(WIDGETS, {**behind, "status": {"done": 1}})
         trio.known.mirror_lags = True
-        for syncer in trio.syncers.values():
-            syncer.fabric_changed(replace(KIND, processor="east", epoch=2))
+        trio.syncers["east"].fabric_changed(replace(KIND, processor="east", epoch=2))
         await eventually(
             lambda: not trio.known.mirror_lags, "east's controller may begin, one object in trouble or not"
         )
         assert (trio.shown("east") or {}).get("status") == {"done": 5}
         assert (trio.shown("kcp") or {}).get("status") == {"done": 5}
-        trio.syncers["east"].fabric_changed(replace(KIND, processor="east", epoch=2))
+        for syncer in trio.syncers.values():
+            syncer.fabric_changed(replace(KIND, processor="east", epoch=2))
         trio.apis["east"].put(WIDGETS, {**trio.apis["east"].get(WIDGETS, "w", "default"), "status": {"done": 6}})
         await eventually(lambda: (trio.shown("kcp") or {}).get("status") == {"done": 6}, "from now on east's goes up")
         assert (trio.shown("kcp", "refused") or {}).get("status") == {"done": 5}
