@@ -99,7 +99,8 @@ async def submission(clusters: Clients, state: Path, origin: str, objects: int) 
                     "name": "Submit",
                     "tmc.cross_cluster.taskqueue": {
                         "kubeconfig": str(kubeconfig(state, origin)),
-                        "definitions": [queue(f"{prefix}-{i}", tasks=1, duration="1h") for i in range(objects)],
+                        "template": queue(f"{prefix}-{{index}}", tasks=1, duration="1h"),
+                        "count": objects,
                         "state": "{{ wanted }}",
                     },
                 }

@@ -180,8 +180,8 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources impor
 
 Result = dict[str, Any]
 Object = dict[str, Any]
-PATIENCE = 10.0  # seconds: for how long, and how often, a conditional write is tried anew
-PAUSE = 0.05
+PATIENCE = 10.0  # seconds for which a conditional write is tried anew
+PAUSE = 0.05  # seconds between two tries
 
 
 class Declaration:

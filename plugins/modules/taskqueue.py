@@ -86,7 +86,7 @@ options:
     description:
       - How many requests are under way at the same time.
     type: int
-    default: 16
+    default: 48
   strict:
     description:
       - Whether unknown fields are errors. V(false) lets the API server drop them.
@@ -270,7 +270,7 @@ def main() -> None:
                 "type": "dict",
                 "options": {"phase": {"type": "list", "elements": "str", "choices": list(PHASES)}},
             },
-            "concurrency": {"type": "int", "default": 16},
+            "concurrency": {"type": "int", "default": 48},
             "strict": {"type": "bool", "default": True},
             "continue_on_error": {"type": "bool", "default": False},
         }
