@@ -16,7 +16,7 @@ from pathlib import Path
 
 from _cache import HERE, BinariesError, Say, Versions
 
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
