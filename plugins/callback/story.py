@@ -195,7 +195,7 @@ class CallbackModule(Default):
             super().v2_runner_retry(result)
             return
         host = result.host.get_name()
-        progress = _story.progress(result.result.get("taskqueues") or result.result.get("resources") or [])
+        progress = _story.progress(result.result.get("taskqueues") or [])
         if progress and progress != self._progress.get(host):
             self._progress[host] = progress
             self._print(f"    {host}: {progress}", C.COLOR_SKIP)

@@ -89,12 +89,12 @@ def failure_lines(result: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def progress(queues: t.Sequence[t.Any]) -> str:
-    """How far TaskQueues are, on one line: ``east-data-processing 3/5, west-ml-training 1/4``; empty for other things."""
-    words = []
-    for queue in queues:
-        if isinstance(queue, t.Mapping) and queue.get("kind") == "TaskQueue":
-            words.append(f"{queue['metadata']['name']} {(queue.get('status') or {}).get('progress', '-')}")
-    return ", ".join(words)
+    """How far TaskQueues are, on one line: ``east-data-processing 3/5, west-ml-training 1/4``; empty for other things.
+
+    ``queues`` are the summaries that the module ``taskqueue_info`` returns.
+    """
+    summaries = [queue for queue in queues if isinstance(queue, t.Mapping) and {"name", "progress"} <= set(queue)]
+    return ", ".join(f"{queue['name']} {queue['progress'] or '-'}" for queue in summaries)
 
 
 def _detail(key: str, value: t.Any) -> list[str]:

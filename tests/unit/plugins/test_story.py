@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tmc.cross_cluster.plugins.modules import taskqueue_info
 from ansible_collections.tmc.cross_cluster.plugins.plugin_utils import _story
 
 ROOT = Path(__file__).parents[3]
@@ -115,6 +116,7 @@ def test_a_long_failure_is_cut_and_says_so() -> None:
 
 
 def test_progress_is_told_of_taskqueues_only() -> None:
-    one = {"kind": "TaskQueue", "metadata": {"name": "a"}, "status": {"progress": "1/2"}}
+    meta = {"name": "a", "namespace": "default", "uid": "u"}
+    one = taskqueue_info.summary({"metadata": meta, "status": {"phase": "Running", "progress": "1/2"}})
     assert _story.progress([one, {"kind": "Pod"}, "text"]) == "a 1/2"
-    assert _story.progress([{"kind": "TaskQueue", "metadata": {"name": "b"}}]) == "b -"
+    assert _story.progress([one, {**one, "name": "b", "progress": ""}]) == "a 1/2, b -"
