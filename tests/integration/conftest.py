@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.deployed_fabric import Fabric, leftovers, new_fabric
+from tests.integration.module_pair import Pair, install
 from tests.integration.throwaway_plane import Plane, throwaway_plane
 
 
@@ -68,6 +69,27 @@ def fabric(repository: Path, binaries: Path, short_path: Path) -> Iterator[Fabri
         )
     left = leftovers(deployed)
     assert not left, "cleanup.yml left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="module")
+def hub_plane(binaries: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    client, peer, secure = free_ports(3)
+    with throwaway_plane(binaries, tmp_path_factory.mktemp("hub"), (client, peer, secure)) as running:
+        install(running.kubeconfig, repository / "manifests", "fabric", "taskqueue", "hub")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def member_plane(binaries: Path, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    client, peer, secure = free_ports(3)
+    with throwaway_plane(binaries, tmp_path_factory.mktemp("member"), (client, peer, secure)) as running:
+        install(running.kubeconfig, repository / "manifests", "fabric", "taskqueue", "member")
+        yield running
+
+
+@pytest.fixture
+def pair(hub_plane: Plane, member_plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    return Pair(hub_plane.kubeconfig, member_plane.kubeconfig, tmp_path, monkeypatch)
 
 
 def free_ports(count: int) -> list[int]:
