@@ -9,7 +9,7 @@ import pytest
 
 from runtime.tests.sync.world import World, new_object
 from tmc.sync import names
-from tmc.sync.operations import Create, Delete, Patch, Tell
+from tmc.sync.operations import Create, Delete, Patch, Proof, Tell
 from tmc.sync.planner import plan
 from tmc.sync.status import carried_status
 
@@ -157,6 +157,7 @@ def test_a_name_that_is_used_again_is_a_new_object() -> None:
     world.grace_over = True
     world.settle(("a",))
     world.members["east"].create(new_object("a", 2))
+    world.settle(("a",))  # the hub has given the name to the new object before west looks again
     world.members["west"].write("a", lambda o: o.update(status={"done": 5}))
     world.away, world.grace_over = set(), False
     world.settle(("a",))
@@ -171,6 +172,8 @@ def test_a_stranger_hub_gets_nothing_deleted_or_released() -> None:
     operations = plan(world.members["east"].objects["a"], world.hub.objects["a"], facts)
     assert not any(isinstance(op, Delete) for op in operations)
     assert plan(world.members["east"].objects["a"], None, facts) == []
+    world.hub.delete("a", world.hub.objects["a"]["metadata"]["uid"])
+    assert plan(world.members["east"].objects["a"], world.hub.objects["a"], facts) == []
     announced = plan(dict(world_with().members["east"].objects["a"]), None, facts)
     assert [type(op) for op in announced] == [Create]
 
@@ -218,6 +221,20 @@ def test_the_processor_that_lost_its_copy_gets_the_status_back_before_it_works()
     restored = world.members["west"].objects["a"]
     assert restored["status"] == {"done": 3}
     assert names.STATUS_PENDING not in restored["metadata"]["annotations"]
+
+
+def test_a_hub_copy_that_has_no_status_yet_erases_nobody_elses() -> None:
+    world = world_with()
+    own = {**world.members["east"].objects["a"], "status": {"done": 3}}
+    assert plan(own, world.hub.objects["a"], world.facts("east", "a")) == []
+
+
+def test_an_acknowledgement_is_confirmed_by_a_live_read() -> None:
+    world = world_with()
+    world.hub.delete("a", world.hub.objects["a"]["metadata"]["uid"])
+    (let_go,) = plan(None, world.hub.objects["a"], world.facts("west", "a"))
+    assert isinstance(let_go, Patch)
+    assert let_go.proof == Proof("member")
 
 
 def _object(generation: int, origin_generation: int | None, observed: int | None = None) -> dict:
