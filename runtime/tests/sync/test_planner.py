@@ -208,6 +208,16 @@ def test_foreign_metadata_stays_on_its_copy_and_does_not_travel() -> None:
     assert "team" not in world.members["west"].objects["a"]["metadata"]["labels"]
 
 
+def test_what_kubectl_noted_for_itself_does_not_travel() -> None:
+    world = world_with()
+    notes = {names.LAST_APPLIED: "{}", "team/owner": "x"}
+    world.members["east"].write("a", lambda o: o["metadata"].update(annotations=notes))
+    world.settle(("a",))
+    travelled = world.hub.objects["a"]["metadata"]["annotations"]
+    assert travelled["team/owner"] == "x"
+    assert names.LAST_APPLIED not in travelled
+
+
 def test_the_processor_that_lost_its_copy_gets_the_status_back_before_it_works() -> None:
     world = world_with()
     world.members["west"].write("a", lambda o: o.update(status={"done": 3}))
