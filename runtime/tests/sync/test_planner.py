@@ -208,6 +208,15 @@ def test_foreign_metadata_stays_on_its_copy_and_does_not_travel() -> None:
     assert "team" not in world.members["west"].objects["a"]["metadata"]["labels"]
 
 
+def test_marks_that_a_user_typed_on_an_own_object_are_not_believed() -> None:
+    world = World(random.Random(0))
+    typed = new_object("a", 1, {names.ORIGIN: "east"})
+    typed["metadata"]["annotations"] = {names.ORIGIN_UID: "forged", names.ORIGIN_CLUSTER_UID: "cluster-east"}
+    own = world.members["east"].create(typed)
+    world.settle(("a",))
+    assert world.hub.objects["a"]["metadata"]["annotations"][names.ORIGIN_UID] == own["metadata"]["uid"]
+
+
 def test_what_kubectl_noted_for_itself_does_not_travel() -> None:
     world = world_with()
     notes = {names.LAST_APPLIED: "{}", "team/owner": "x"}
