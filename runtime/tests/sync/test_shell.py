@@ -16,10 +16,13 @@ from runtime.tests.fakeapi import Call, FakeApi
 from runtime.tests.waiting import eventually
 from tmc.api.client import ApiClient
 from tmc.api.resource import EVENTS, NAMESPACES, Resource
+from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
+from tmc.sync.image import guarded
 from tmc.sync.kind import KindSyncer
+from tmc.sync.operations import Patch, Proof
 
 WIDGETS = Resource("example.org", "v1", "widgets", "Widget")
 KIND = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", processor="west", epoch=1, grace=300.0)
@@ -320,3 +323,15 @@ async def test_a_new_processor_takes_the_hubs_status_before_it_gives_its_own() -
         trio.apis["east"].put(WIDGETS, {**trio.apis["east"].get(WIDGETS, "w", "default"), "status": {"done": 6}})
         await eventually(lambda: (trio.shown("kcp") or {}).get("status") == {"done": 6}, "from now on east's goes up")
         assert (trio.shown("kcp", "refused") or {}).get("status") == {"done": 5}
+
+
+async def test_a_proof_that_a_live_read_does_not_confirm_stops_the_write() -> None:
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        own, before = trio.apis["east"].get(WIDGETS, "w", "default"), trio.writes("east")
+        ops = guarded([{"op": "remove", "path": "/metadata/finalizers"}], own)
+        release = Patch("member", ops, "a view that missed the hub copy", proof=Proof("hub"))
+        outcome = await trio.syncers["east"]._executor.carry_out(ObjectKey("default", "w"), release)
+        assert outcome is executor.Outcome.LOOK_AGAIN
+        assert trio.writes("east") == before
