@@ -79,6 +79,20 @@ options:
     type: list
     elements: str
     default: []
+  namespaces:
+    description:
+      - What happens when the namespace of an object is missing on another cluster.
+      - V(Create) makes it there, without labels or annotations. V(Wait) leaves the object waiting until somebody makes it.
+    type: str
+    choices: [Create, Wait]
+    default: Create
+  on_origin_deleted:
+    description:
+      - What becomes of the copies when the origin object is deleted.
+      - V(Delete) removes them everywhere. V(Keep) leaves each of them as an ordinary object of the cluster it stands on.
+    type: str
+    choices: [Delete, Keep]
+    default: Delete
 seealso:
   - module: tmc.cross_cluster.member
 """
@@ -122,6 +136,8 @@ spec:
     epoch: 1
     deletionGrace: 5m
     statusWriters: []
+    namespaces: Create
+    onOriginDeleted: Delete
 epoch:
   description: Fencing number of the processor's term.
   returned: with O(state=present)
@@ -279,6 +295,8 @@ class Declaration:
             "epoch": _fence.epoch_for(self.params["processor"], known),
             "deletionGrace": self.params["deletion_grace"],
             "statusWriters": self.params["status_writers"],
+            "namespaces": self.params["namespaces"],
+            "onOriginDeleted": self.params["on_origin_deleted"],
         }
 
     def _declare(self, changes: list[_apply.Change], spec: Object) -> Object:
@@ -366,6 +384,8 @@ def main() -> None:
         "clusters": {"type": "list", "elements": "str"},
         "deletion_grace": {"type": "str", "default": "5m"},
         "status_writers": {"type": "list", "elements": "str", "default": []},
+        "namespaces": {"type": "str", "choices": ["Create", "Wait"], "default": "Create"},
+        "on_origin_deleted": {"type": "str", "choices": ["Delete", "Keep"], "default": "Delete"},
     }
     module = AnsibleModule(
         argument_spec=spec,

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tmc.api.errors import AlreadyExists, Conflict
 from tmc.api.resource import Resource
@@ -34,7 +34,7 @@ HUB_UID = "tmc.io/hub-uid"
 
 @dataclass(frozen=True, slots=True)
 class SyncedKind:
-    """One kind that the fabric carries. `grace` in seconds."""
+    """One kind that the fabric carries. `grace` in seconds; the policies as in docs/protocol.md."""
 
     name: str
     group: str
@@ -43,6 +43,8 @@ class SyncedKind:
     processor: str
     epoch: int
     grace: float
+    namespaces: Literal["Create", "Wait"] = "Create"
+    on_origin_deleted: Literal["Delete", "Keep"] = "Delete"
 
     def same_resource(self, other: SyncedKind) -> bool:
         return (self.group, self.version, self.resource) == (other.group, other.version, other.resource)
@@ -65,6 +67,8 @@ def synced_kind(obj: Object) -> SyncedKind:
         processor=spec["processor"],
         epoch=int(spec.get("epoch", 1)),
         grace=grace,
+        namespaces="Wait" if spec.get("namespaces") == "Wait" else "Create",
+        on_origin_deleted="Keep" if spec.get("onOriginDeleted") == "Keep" else "Delete",
     )
 
 
