@@ -182,7 +182,7 @@ def test_drift_is_undone_and_told() -> None:
     world = world_with()
     world.members["west"].write("a", lambda o: o["spec"].update(value=99, extra=1))
     operations = plan(world.members["west"].objects["a"], world.hub.objects["a"], world.facts("west", "a"))
-    assert any(isinstance(op, Patch) and op.drift for op in operations)
+    assert any(isinstance(op, Patch) and op.aim for op in operations)
     assert [op.reason for op in operations if isinstance(op, Tell)] == ["DriftRestored"]
     world.settle(("a",))
     assert world.members["west"].objects["a"]["spec"] == {"value": 1}
@@ -298,10 +298,13 @@ def test_conditions_are_mapped_by_type() -> None:
 def test_where_status_counts_as_a_generation_its_numbers_travel_as_they_are() -> None:
     """A kind without status subresource: a mapped observedGeneration would be old as soon as it is written."""
     world = world_with()
+    facts = replace(world.facts("west", "a"), has_status=False)
+    world.facts = lambda *_: facts  # type: ignore[method-assign]
+    world.settle(("a",))
     world.members["west"].write("a", lambda o: o.update(status={"observedGeneration": 7}))
     west, hub = world.members["west"].objects["a"], world.hub.objects["a"]
-    (patch,) = plan(west, hub, replace(world.facts("west", "a"), has_status=False))
+    (patch,) = plan(west, hub, facts)
     assert isinstance(patch, Patch)
     assert (patch.subresource, patch.patch[-1]["value"]) == ("", {"observedGeneration": 7})
     hub = {**hub, "status": {"observedGeneration": 7}, "metadata": {**hub["metadata"], "generation": 2}}
-    assert plan(west, hub, replace(world.facts("west", "a"), has_status=False)) == []
+    assert plan(west, hub, facts) == []

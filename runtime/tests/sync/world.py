@@ -25,6 +25,7 @@ class Cluster:
     def __init__(self, name: str) -> None:
         self.name = name
         self.uid = f"cluster-{name}"
+        self.has_status = True  # the subresource
         self.objects: dict[str, Obj] = {}
         self.history: list[dict[str, Obj]] = [{}]
         self._serial = itertools.count(1)
@@ -47,7 +48,8 @@ class Cluster:
         new = copy.deepcopy(old)
         for op in ops[1:]:
             _apply(new, op)
-        new = _only_status(old, new) if subresource == "status" else _all_but_status(old, new)
+        if self.has_status:
+            new = _only_status(old, new) if subresource == "status" else _all_but_status(old, new)
         if new == old:
             return old
         if old["metadata"].get("deletionTimestamp") and set(_finalizers(new)) - set(_finalizers(old)):
@@ -72,7 +74,7 @@ class Cluster:
 
     def _store(self, name: str, obj: Obj) -> Obj:
         old = self.objects.get(name)
-        if old is not None and old["spec"] != obj["spec"]:
+        if old is not None and (old["spec"] != obj["spec"] or not self.has_status):
             obj["metadata"]["generation"] = old["metadata"]["generation"] + 1
         obj["metadata"]["resourceVersion"] = str(len(self.history))
         if obj["metadata"].get("deletionTimestamp") and not _finalizers(obj):

@@ -17,7 +17,7 @@ from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
 from tmc.sync.objects import Object, marked_origin, metadata
-from tmc.sync.operations import Operation, Patch, Side, Tell
+from tmc.sync.operations import Create, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
 
@@ -50,6 +50,7 @@ class KindSyncer:
         self._take_over = TakeOver(kind.name, fabric, self._read_hub, self._queue.add)
         self._basis: object = None
         self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
+        self._aims: dict[tuple[ObjectKey, Side], str] = {}
 
     async def run(self) -> None:
         """Sync until cancelled. Nothing is planned before both clusters were listed whole."""
@@ -113,6 +114,8 @@ class KindSyncer:
             operations = plan(seen["member"], seen["hub"], self._facts(key, seen))
             if not operations:
                 self._executor.settled(key)
+                if not any(seen.values()):
+                    self._forget(key)
                 self._remind(key, seen)
                 return
             if not await self._carry_out(key, operations):
@@ -133,28 +136,41 @@ class KindSyncer:
                     continue
                 if operation.side in touched:
                     return True
-                if operation.drift:
-                    self._restrain(key)
+                self._restrain(key, operation)
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
             if outcome not in (Outcome.DONE, Outcome.UNCHANGED):
                 return outcome is Outcome.LOOK_AGAIN
-            if isinstance(operation, Patch) and not in_vain:
+            if isinstance(operation, Create | Patch) and not in_vain:
                 touched.add(operation.side)
-                if operation.drift:
-                    self._repairs[key].append(time.monotonic())
+                self._note(key, operation)
             progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
 
-    def _restrain(self, key: ObjectKey) -> None:
+    def _restrain(self, key: ObjectKey, patch: Patch) -> None:
         """A fight with a foreign writer is not burned through: after some repairs a minute, the next ones wait."""
+        if not patch.aim or self._aims.get((key, patch.side)) != patch.aim:
+            return
         now, repairs = time.monotonic(), self._repairs[key]
         while repairs and now - repairs[0] > DRIFT_WINDOW_SECONDS:
             repairs.popleft()
         if len(repairs) >= DRIFT_REPAIRS_PER_WINDOW:
             log.warning("somebody else keeps changing this object", extra={"key": str(key), "kind": self._kind.name})
             raise RetryAfter(DRIFT_WINDOW_SECONDS - (now - repairs[0]) + 1.0)
+
+    def _note(self, key: ObjectKey, done: Create | Patch) -> None:
+        """A patch that had to be made again, though what it makes is the same, was a repair."""
+        if done.aim:
+            if isinstance(done, Patch) and self._aims.get((key, done.side)) == done.aim:
+                self._repairs[key].append(time.monotonic())
+            self._aims[key, done.side] = done.aim
+
+    def _forget(self, key: ObjectKey) -> None:
+        """Neither cluster has the object any more."""
+        self._repairs.pop(key, None)
+        for side in self._stores:
+            self._aims.pop((key, side), None)
 
     def _facts(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> Facts:
         buried = (

@@ -16,6 +16,8 @@ FIELD_MANAGER = "tmc-syncer"
 
 NAME_CONFLICT = "NameConflict"
 REJECTED = "Rejected"
+WAITING = "Waiting"
+KEPT = "Kept"
 
 
 def finalizer_of(member: str) -> str:

@@ -30,11 +30,16 @@ class Create:
     side: Side
     body: Object
     why: str
+    aim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Apply a guarded JSON patch. `last` says that the object may vanish by it (its last finalizer goes)."""
+    """Apply a guarded JSON patch. `last` says that the object may vanish by it (its last finalizer goes).
+
+    `aim` is a fingerprint of what the object is to look like: the same aim again and again means that somebody else
+    keeps changing it back.
+    """
 
     side: Side
     patch: list[dict[str, Any]]
@@ -42,7 +47,7 @@ class Patch:
     subresource: str = ""
     proof: Proof | None = None
     last: bool = False
-    drift: bool = False
+    aim: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,19 @@ Who is who, for the object of one name:
 | copy            | nothing             | keep it, unless a tombstone names it: absence never deletes            |
 | nothing         | our hub copy        | keep it: absence never deletes                                         |
 | nothing         | ours, deleting      | after the grace: tombstone, strip the finalizers                       |
+| copy            | source, its kind or | keep the copy, own finalizer off the hub object: that the hub loses    |
+|                 | namespace goes      | them all says nothing of any origin                                    |
+| kept            | anything            | left alone: a copy that outlived its origin by `onOriginDeleted: Keep` |
+
+In quarantine, when the hub is not the one this member knows, only the first two rows hold, and only towards the hub:
+own objects are announced and pushed, a processor's status goes up, and nothing else is done.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tmc.sync import names
@@ -53,7 +61,8 @@ class Facts:
 
     `members` are all members of the fabric, this one included. `tombstones` are the origin uids of buried objects of
     this name that this member has still to acknowledge. `grace_over`: a deletion has waited for the members long
-    enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
+    enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released. `keeps`: copies
+    outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or this namespace.
     """
 
     member: str
@@ -66,25 +75,38 @@ class Facts:
     tombstones: frozenset[str] = frozenset()
     grace_over: bool = False
     quarantined: bool = False
+    keeps: bool = False
+    hub_kind_going: bool = False
+    hub_namespace_going: bool = False
 
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
     """The next operations for the object of one name, to be carried out in order; empty: all is as it should be."""
+    if facts.quarantined:
+        return _in_quarantine(member, hub, facts)
     operations: list[Operation]
     if member is not None and _copied_from(member, facts) is None:
-        operations = _own(member, hub, facts)
+        operations = _kept(member, hub, facts) if _is_kept(member) else _own(member, hub, facts)
     elif hub is not None:
         operations = _guest(member, hub, facts)
     elif member is not None:
         operations = _orphan(member, facts)
     else:
         operations = []
-    operations += _acknowledged(member, facts)
-    return [op for op in operations if _harmless(op)] if facts.quarantined else operations
+    return operations + _acknowledged(member, facts)
 
 
-def _harmless(operation: Operation) -> bool:
-    return isinstance(operation, Create | Tell) or (isinstance(operation, Patch) and operation.proof is None)
+def _in_quarantine(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
+    """A hub that may be an older or another one is told what is true here, and believed in nothing."""
+    if member is None or is_deleting(member):
+        return []
+    known = _copied_from(member, facts)
+    if known is None and hub is None:
+        return [] if _is_kept(member) else _announce(member, facts)
+    if hub is None or is_deleting(hub) or _hub_origin(hub, facts).uid != (known.uid if known else uid_of(member)):
+        return []
+    pushed = _push(member, hub, facts) if known is None else []
+    return [*pushed, *(op for op in _status(member, hub, facts) if isinstance(op, Patch) and op.side == "hub")]
 
 
 def _copied_from(member: Object, facts: Facts) -> Origin | None:
@@ -123,9 +145,9 @@ def _announce(own: Object, facts: Facts) -> list[Operation]:
         return [_unhold(own, "no copy is left", Proof("hub"))] if held else []
     if not held:
         return _hold(own, _without_trouble(own))
-    image = image_of_origin(own, origin_on(own, facts.member, facts.member_uid))
+    image = _image_of_own(own, facts)
     others = [names.finalizer_of(m) for m in facts.members if m != facts.member]
-    return [Create("hub", born(image, own, others, waits_for_status=False), "announce")]
+    return [Create("hub", born(image, own, others, waits_for_status=False), "announce", _aim(image))]
 
 
 def _hold(own: Object, more: PatchOps | None = None) -> list[Operation]:
@@ -203,12 +225,9 @@ def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | No
 
 
 def _push(own: Object, hub: Object, facts: Facts) -> list[Operation]:
-    image = image_of_origin(own, origin_on(own, facts.member, facts.member_uid))
+    image = _image_of_own(own, facts)
     ops = changes(image, hub)
-    if not ops:
-        return []
-    drifted = _hub_origin(hub, facts).generation == image.origin.generation and _fields_differ(ops)
-    return [Patch("hub", guarded(ops, hub), "the origin changed", drift=drifted)]
+    return [Patch("hub", guarded(ops, hub), "the origin changed", aim=_aim(image))] if ops else []
 
 
 # --- a copy of an object that was created elsewhere ---------------------------------------------------------
@@ -218,11 +237,13 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
     source = _hub_origin(hub, facts)
     if copy is not None and not is_deleting(copy):
         known = _copied_from(copy, facts)
+        if is_deleting(hub) and _no_evidence(source, facts):
+            return _let_go(hub, facts, instead=uid_of(copy))
         if is_deleting(hub):
-            return [Delete("member", uid_of(copy), "deleted on its origin")]
+            return [_remove(copy, "deleted on its origin", facts)]
         if known is not None and known.uid != source.uid:
             why = "the hub gave its name to another object"
-            return [Delete("member", uid_of(copy), why, Proof("hub", uid_of(hub)))]
+            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)))]
     if is_deleting(hub):
         if copy is not None:
             return _status(copy, hub, facts)
@@ -237,14 +258,65 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         return [Patch("hub", guarded(ops, hub), "this member will hold a copy")]
     if copy is None:
         waits = _restores(None, hub, facts)
-        return [Create("member", born(image, hub, (), waits_for_status=waits), "copy")]
+        return [Create("member", born(image, hub, (), waits_for_status=waits), "copy", _aim(image))]
     if is_deleting(copy):
         return _status(copy, hub, facts)
     return _maintain(copy, hub, image, facts)
 
 
+def _no_evidence(source: Origin, facts: Facts) -> bool:
+    """The hub's object goes with its whole kind or namespace, not because its origin was deleted."""
+    return facts.hub_kind_going or (facts.hub_namespace_going and source.cluster_uid != facts.hub_uid)
+
+
+def _remove(copy: Object, why: str, facts: Facts, proof: Proof | None = None) -> Operation:
+    """What becomes of a copy whose origin was deleted: it goes as well, or it stays and is nobody's copy any more."""
+    if not facts.keeps:
+        return Delete("member", uid_of(copy), why, proof)
+    ops: PatchOps = [{"op": "remove", "path": f"/metadata/labels/{pointer(names.ORIGIN)}"}]
+    marks = (
+        names.ORIGIN_UID,
+        names.ORIGIN_CLUSTER_UID,
+        names.ORIGIN_GENERATION,
+        names.ORIGIN_KEYS,
+        names.STATUS_PENDING,
+    )
+    ops += [
+        {"op": "remove", "path": f"/metadata/annotations/{pointer(mark)}"}
+        for mark in marks
+        if mark in annotations_of(copy)
+    ]
+    ops += _with_annotation(copy, names.SYNC_STATE, names.KEPT)
+    return Patch("member", guarded(ops, copy), f"kept, although {why}", proof=proof)
+
+
+def _is_kept(own: Object) -> bool:
+    """It outlived its origin and belongs to no fabric. Our finalizer on it says otherwise: then somebody typed that."""
+    return annotations_of(own).get(names.SYNC_STATE) == names.KEPT and names.SYNC_FINALIZER not in finalizers_of(own)
+
+
+def _kept(own: Object, hub: Object | None, facts: Facts) -> list[Operation]:
+    return _let_go(hub, facts, instead=uid_of(own)) if hub is not None and is_deleting(hub) else []
+
+
+def _image_of_own(own: Object, facts: Facts) -> Image:
+    return image_of_origin(own, _counted(origin_on(own, facts.member, facts.member_uid), facts))
+
+
 def _image_on_hub(hub: Object, source: Origin, facts: Facts) -> Image:
+    source = _counted(source, facts)
     return image_of_origin(hub, source) if source.cluster_uid == facts.hub_uid else image_of_copy(hub, source)
+
+
+def _counted(origin: Origin, facts: Facts) -> Origin:
+    """Without the status subresource every status write counts as a generation: that number says nothing here."""
+    return origin if facts.has_status else replace(origin, generation=0)
+
+
+def _aim(image: Image) -> str:
+    """A short fingerprint of what a copy is to look like."""
+    text = json.dumps([image.fields, image.marked_labels(), image.marked_annotations()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Operation]:
@@ -252,10 +324,9 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
     ops = changes(image, copy, waits_for_status=_restores(copy, hub, facts))
     if not ops:
         return status
+    repair: list[Operation] = [Patch("member", guarded(ops, copy), "follow the origin", aim=_aim(image))]
     known = _copied_from(copy, facts)
-    drifted = known is not None and known.generation == image.origin.generation and _fields_differ(ops)
-    repair: list[Operation] = [Patch("member", guarded(ops, copy), "follow the origin", drift=drifted)]
-    if drifted:
+    if facts.has_status and known is not None and known.generation == image.origin.generation and _fields_differ(ops):
         message = (
             f"this is a copy of an object of cluster {image.origin.cluster}: a change that was made here was undone. "
             f"Change it on {image.origin.cluster}"
@@ -278,7 +349,7 @@ def _orphan(copy: Object, facts: Facts) -> list[Operation]:
     known = _copied_from(copy, facts)
     if known is None or known.uid not in facts.tombstones or is_deleting(copy):
         return []
-    return [Delete("member", uid_of(copy), "its tombstone says that it was deleted on its origin")]
+    return [_remove(copy, "its tombstone says that it was deleted on its origin", facts)]
 
 
 def _acknowledged(member: Object | None, facts: Facts) -> list[Operation]:
