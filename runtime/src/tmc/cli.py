@@ -22,6 +22,7 @@ from tmc.validate import command as validate
 
 COMMANDS: tuple[ModuleType, ...] = (syncer, controller, validate)
 EXIT_USAGE = 2
+USAGE_ERRORS = (SettingsError, KubeconfigError, SameCluster)
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,9 +61,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         return asyncio.run(_until_signalled(args))
-    except (SettingsError, KubeconfigError, SameCluster) as error:
-        print(f"tmc {args.command}: {error}", file=sys.stderr)
-        return EXIT_USAGE
+    except USAGE_ERRORS as error:
+        return _bad_usage(args.command, error)
+    except ExceptionGroup as errors:
+        usage = errors.subgroup(USAGE_ERRORS)
+        if usage is None:
+            raise
+        return _bad_usage(args.command, _first(usage))
+
+
+def _bad_usage(command: str, error: Exception) -> int:
+    print(f"tmc {command}: {error}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _first(error: Exception) -> Exception:
+    """The first of a group of errors; tasks that belong together end in such groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _until_signalled(args: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ from tmc.api.client import ApiClient
 from tmc.api.kubeconfig import Connection
 from tmc.api.resource import EVENTS, SERVICE_ACCOUNTS
 from tmc.core import credentials, events
-from tmc.core.credentials import keep_token_fresh
+from tmc.core.credentials import keep_token_file_fresh
 from tmc.core.events import EventRecorder
 from tmc.core.files import write_private
 
@@ -49,7 +49,7 @@ def requests(api: FakeApi) -> list[Call]:
 async def renewing(api: FakeApi, file: Path) -> AsyncIterator[asyncio.Task[None]]:
     connection = replace(api.connection, token=None, token_file=file)
     async with ApiClient(connection) as client:
-        task = asyncio.create_task(keep_token_fresh(client, connection, "a", "me", lifetime=7200))
+        task = asyncio.create_task(keep_token_file_fresh(client, "a", "me", lifetime=7200))
         try:
             yield task
         finally:
@@ -114,10 +114,10 @@ async def test_a_failed_renewal_keeps_the_token_and_is_tried_again(
 
 async def test_nothing_to_renew(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ApiClient(api.connection) as client:
-        await keep_token_fresh(client, api.connection, "a", "me")
+        await keep_token_file_fresh(client, "a", "me")
         monkeypatch.setattr("os.access", lambda path, mode: False)  # as where kubelet mounted it
         mounted = Connection("x", "https://h", token_file=tmp_path / "token")
-        await keep_token_fresh(client, mounted, "a", "me")
+        await keep_token_file_fresh(ApiClient(mounted), "a", "me")
     assert requests(api) == []
 
 

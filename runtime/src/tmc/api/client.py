@@ -82,6 +82,14 @@ class ApiClient:
             await self._session.close()
             self._session = None
 
+    def token(self) -> str | None:
+        """The token that the next request would carry. Raises Unreachable when its file was never readable."""
+        return self._token.current()
+
+    def use_token(self, token: str) -> None:
+        """Carry this token, which was granted just now, although the connection's token file is older."""
+        self._token.use(token)
+
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """One object as the API server has it now. Raises NotFound, ApiError, Unreachable."""
         path = resource.path(namespace, name)
@@ -98,12 +106,14 @@ class ApiClient:
         metadata_only: bool = False,
         page_size: int = 500,
         label_selector: str = "",
+        field_selector: str = "",
     ) -> ListResult:
         """A consistent list of all pages. When its continue token expires it starts over, in one piece.
 
         ``metadata_only``: items have nothing but ``metadata``, without managedFields.
         """
-        selector = {"labelSelector": label_selector} if label_selector else {}
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        selector = {name: value for name, value in selectors.items() if value}
         accept = METADATA_ONLY if metadata_only else None
         path = resource.path(namespace)
         try:
@@ -142,6 +152,7 @@ class ApiClient:
         timeout_seconds: int,
         inactivity: float,
         on_open: Callable[[], None] = lambda: None,
+        field_selector: str = "",
     ) -> AsyncGenerator[WatchEvent]:
         """Events after ``resource_version``, with bookmarks, until the server ends the stream.
 
@@ -156,6 +167,8 @@ class ApiClient:
             "resourceVersion": str(resource_version),
             "timeoutSeconds": str(timeout_seconds),
         }
+        if field_selector:
+            params["fieldSelector"] = field_selector
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=inactivity)
         path = resource.path(namespace)
         async with self._open("GET", path, resource.name, params=params, verb="WATCH", timeout=timeout) as response:

@@ -140,7 +140,7 @@ class _Kubeconfig:
             raise self._fail(f"refused: cluster '{name}' has a proxy-url, which is not supported")
         ca = self._pem(f"cluster '{name}'", cluster, "certificate-authority", "CERTIFICATE")
         if ca is not None:
-            _load_ca(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca, name)
+            check_ca(ca, name)
         return {
             "server": self._server(name, cluster.get("server")),
             "ca": ca,
@@ -224,6 +224,11 @@ def _pem_kind(pem: bytes) -> str:
         if line.startswith(b"-----BEGIN "):
             return line.removeprefix(b"-----BEGIN ").rstrip(b"- ").decode("ascii", "replace")
     return "no PEM block"
+
+
+def check_ca(ca: bytes, name: str) -> None:
+    """Raises KubeconfigError when ``ca`` holds no certificate, or none that is still valid."""
+    _load_ca(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca, name)
 
 
 def _load_ca(context: ssl.SSLContext, ca: bytes, name: str) -> None:

@@ -42,6 +42,7 @@ class Resource:
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 EVENTS = Resource("", "v1", "events", "Event", has_status=False)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", has_status=False)
+SECRETS = Resource("", "v1", "secrets", "Secret", has_status=False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", has_status=False)
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import replace
 
 from tmc.api.client import ApiClient
-from tmc.api.kubeconfig import load_kubeconfig
+from tmc.api.incluster import connection_from
 from tmc.controller.service import Controller
 from tmc.controller.settings import add_arguments, read_settings
-from tmc.core.credentials import keep_token_fresh
+from tmc.core.credentials import keep_token_file_fresh
+from tmc.core.health import serving
 from tmc.core.logs import configure_logging
+from tmc.core.vitals import Vitals
 
 NAME = "controller"
 HELP = "work on the TaskQueues of all clusters, from the one that is their processor"
@@ -22,9 +25,15 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 async def run(args: argparse.Namespace) -> int:
     """Until cancelled. Raises SettingsError and KubeconfigError before anything is done."""
     settings = read_settings(args)
-    connection = load_kubeconfig(settings.kubeconfig)
+    connection = replace(connection_from(settings.kubeconfig), name=settings.cluster)
     configure_logging(args.log_format)
-    async with ApiClient(connection) as client, asyncio.TaskGroup() as group:
-        group.create_task(keep_token_fresh(client, connection, settings.namespace, SERVICE_ACCOUNT))
+    vitals = Vitals()
+    async with (
+        serving(args, vitals, lambda: b""),
+        ApiClient(connection) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        if settings.kubeconfig is not None:  # kubelet renews the token of a pod
+            group.create_task(keep_token_file_fresh(client, settings.namespace, SERVICE_ACCOUNT))
         group.create_task(Controller(client, settings).run())
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tmc.controller.executor import EXECUTORS
+from tmc.core import health
 from tmc.core.settings import SettingsError, env_duration, env_int
 
 MIN_WORKERS: Final = 1
@@ -19,10 +20,10 @@ _HOUR: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`floor` and `processing_delay` are seconds."""
+    """`floor` and `processing_delay` are seconds; without a `kubeconfig` the pod's own credentials are used."""
 
     cluster: str
-    kubeconfig: Path
+    kubeconfig: Path | None
     namespace: str
     workers: int
     processing_delay: float
@@ -32,7 +33,10 @@ class Settings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", required=True, help="name of the cluster this controller runs for, such as west")
-    parser.add_argument("--kubeconfig", required=True, help="kubeconfig of that cluster, the only one it talks to")
+    parser.add_argument(
+        "--kubeconfig",
+        help="kubeconfig of that cluster, the only one it talks to (default: that of the pod it runs in)",
+    )
     parser.add_argument("--namespace", default="default", help="namespace of its Lease and ServiceAccount (default)")
     parser.add_argument("--workers", help="tasks at the same time, 1-64 (CONTROLLER_WORKERS, 5)")
     parser.add_argument(
@@ -43,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--executor", default="simulate", help="what carries tasks out: simulate")
     parser.add_argument("--log-format", choices=("json", "text"), default="json", help="json (default) or text")
+    health.add_arguments(parser)
 
 
 def read_settings(args: argparse.Namespace, env: Mapping[str, str] = os.environ) -> Settings:
@@ -57,7 +62,8 @@ def read_settings(args: argparse.Namespace, env: Mapping[str, str] = os.environ)
     delay = env_duration(name, "2s", minimum=0.0, maximum=_HOUR, env=given)
     name, given = _named("CONTROLLER_SYNC_INTERVAL", "--sync-interval", args.sync_interval, env)
     floor = env_duration(name, "10s", minimum=1.0, maximum=_HOUR, env=given)
-    return Settings(args.cluster, Path(args.kubeconfig), args.namespace, workers, delay, floor, args.executor)
+    kubeconfig = Path(args.kubeconfig) if args.kubeconfig is not None else None
+    return Settings(args.cluster, kubeconfig, args.namespace, workers, delay, floor, args.executor)
 
 
 def _named(variable: str, flag: str, value: str | None, env: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+from dataclasses import replace
 
 from tmc.api.client import ApiClient
 from tmc.api.errors import ApiError, Unreachable
-from tmc.api.kubeconfig import load_kubeconfig
+from tmc.api.incluster import connection_from
+from tmc.api.kubeconfig import Connection, load_kubeconfig
+from tmc.core import health
 from tmc.core.backoff import Backoff
-from tmc.core.credentials import keep_token_fresh
+from tmc.core.credentials import TokenSecret, keep_token_file_fresh, keep_token_fresh
+from tmc.core.health import serving
 from tmc.core.lease import LeaderElector
 from tmc.core.logs import configure_logging
-from tmc.core.settings import env_duration, parse_duration
+from tmc.core.settings import SettingsError, env_duration, parse_duration
+from tmc.core.vitals import Vitals
+from tmc.sync import names
 from tmc.sync.ends import Ends
 from tmc.sync.syncer import Syncer, connect
 
 NAME = "syncer"
 HELP = "connect one member with the hub: specs travel both ways, status comes back"
+
+TOKEN_KEY = "hub.token"
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +34,15 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--member", required=True, help="name of the member this syncer runs for")
     parser.add_argument("--hub", required=True, help="name of the hub")
-    parser.add_argument("--kubeconfig", required=True, help="kubeconfig of the member's own cluster")
+    parser.add_argument(
+        "--kubeconfig", help="kubeconfig of the member's own cluster (default: that of the pod the syncer runs in)"
+    )
     parser.add_argument("--hub-kubeconfig", required=True, help="kubeconfig of the hub")
+    parser.add_argument(
+        "--hub-token-secret",
+        metavar="NAMESPACE/NAME",
+        help=f"keep the renewed hub token in key {TOKEN_KEY} of this Secret on the member, not in the hub's token file",
+    )
     parser.add_argument("--namespace", default="tmc-system", help="the fabric's namespace on the hub (%(default)s)")
     parser.add_argument(
         "--local-namespace", default="default", help="namespace of the own ServiceAccount (%(default)s)"
@@ -37,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="anti-entropy floor, 1s to 1h: a missed event is healed within about one (CONTROLLER_SYNC_INTERVAL, 10s)",
     )
     parser.add_argument("--log-format", choices=("json", "text"), default="json")
+    health.add_arguments(parser)
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -51,29 +67,70 @@ async def run(args: argparse.Namespace) -> int:
         floor = parse_duration(args.sync_interval, name="--sync-interval", minimum=1, maximum=3600)
     else:
         floor = env_duration("CONTROLLER_SYNC_INTERVAL", "10s", minimum=1, maximum=3600)
-    local, remote = load_kubeconfig(args.kubeconfig), load_kubeconfig(args.hub_kubeconfig)
-    async with ApiClient(local) as member, ApiClient(remote) as hub:
-        ends = await _connected(member, hub, args)
-        elector = LeaderElector(hub, args.namespace, f"syncer-{args.member}")
-        log.info("connected", extra={"member": ends.member, "hub": ends.hub, "identity": elector.identity})
-        async with asyncio.TaskGroup() as group:
-            group.create_task(keep_token_fresh(member, local, args.local_namespace, "tmc-syncer"))
-            group.create_task(keep_token_fresh(hub, remote, args.namespace, f"syncer-{args.member}"))
-            await elector.run(lambda: _lead(member, hub, args, floor))
+    local = replace(connection_from(args.kubeconfig), name=args.member)
+    remote = replace(load_kubeconfig(args.hub_kubeconfig), name=args.hub)
+    vitals = Vitals()
+    async with (
+        serving(args, vitals, lambda: b""),
+        ApiClient(local) as member,
+        ApiClient(remote) as hub,
+    ):
+        secret = _token_secret(args.hub_token_secret, member, remote)
+        await _Replica(args, floor, member, hub, secret).run()
     return 0
 
 
-async def _lead(member: ApiClient, hub: ApiClient, args: argparse.Namespace, floor: float) -> None:
-    """One term. Who stands at both ends is asked anew: a hub may have been replaced while it was away."""
-    await Syncer(await _connected(member, hub, args), floor=floor).run()
+def _token_secret(text: str | None, member: ApiClient, hub: Connection) -> TokenSecret | None:
+    if text is None:
+        return None
+    namespace, slash, name = text.partition("/")
+    if not (namespace and slash and name) or "/" in name:
+        raise SettingsError(f"--hub-token-secret='{text}' must be NAMESPACE/NAME of a Secret on the member")
+    if hub.token_file is None:
+        raise SettingsError(
+            f"--hub-token-secret='{text}' needs a tokenFile in the kubeconfig of the hub, where the Secret is mounted"
+        )
+    return TokenSecret(member, namespace, name, TOKEN_KEY, field_manager=names.FIELD_MANAGER)
 
 
-async def _connected(member: ApiClient, hub: ApiClient, args: argparse.Namespace) -> Ends:
-    """Try until both clusters answer: a syncer that starts before its clusters waits for them."""
-    backoff = Backoff(0.2, 10.0)
-    while True:
-        try:
-            return await connect(member, hub, member_name=args.member, hub_name=args.hub)
-        except (ApiError, Unreachable) as error:
-            log.warning("not connected yet", extra={"error": str(error)})
-            await asyncio.sleep(backoff.next())
+class _Replica:
+    """One process's candidacy. A standby keeps nothing but its connections."""
+
+    def __init__(
+        self, args: argparse.Namespace, floor: float, member: ApiClient, hub: ApiClient, secret: TokenSecret | None
+    ) -> None:
+        self._args = args
+        self._floor = floor
+        self._member = member
+        self._hub = hub
+        self._secret = secret
+
+    async def run(self) -> None:
+        args = self._args
+        ends = await self._connected()
+        elector = LeaderElector(self._hub, args.namespace, f"syncer-{args.member}")
+        log.info("connected", extra={"member": ends.member, "hub": ends.hub, "identity": elector.identity})
+        async with asyncio.TaskGroup() as group:
+            if args.kubeconfig is not None:  # kubelet renews the token of a pod
+                group.create_task(keep_token_file_fresh(self._member, args.local_namespace, "tmc-syncer"))
+            if self._secret is None:
+                group.create_task(keep_token_file_fresh(self._hub, args.namespace, f"syncer-{args.member}"))
+            await elector.run(self._lead)
+
+    async def _lead(self) -> None:
+        """One term. Who stands at both ends is asked anew: a hub may have been replaced while it was away."""
+        async with asyncio.TaskGroup() as group:
+            if self._secret is not None:  # replicas share it: one of them renews
+                account = f"syncer-{self._args.member}"
+                group.create_task(keep_token_fresh(self._hub, self._secret, self._args.namespace, account))
+            await Syncer(await self._connected(), floor=self._floor).run()
+
+    async def _connected(self) -> Ends:
+        """Try until both clusters answer: a syncer that starts before its clusters waits for them."""
+        backoff = Backoff(0.2, 10.0)
+        while True:
+            try:
+                return await connect(self._member, self._hub, member_name=self._args.member, hub_name=self._args.hub)
+            except (ApiError, Unreachable) as error:
+                log.warning("not connected yet", extra={"error": str(error)})
+                await asyncio.sleep(backoff.next())

@@ -1,0 +1,61 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Which parts of this process are at work, and what each says of itself: the ground of /healthz and /readyz.
+
+Alive is a statement about this process alone: a restart would help. An API server that is away never makes a part
+stuck, because every attempt that fails is a sign of life. Ready is a statement about now: this replica does its job, or
+could take it over at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+STUCK_SECONDS = 600.0  # beyond what was promised; far more than any deadline of a request
+
+
+class Part(Protocol):
+    """Something that runs. Both answers are empty when all is well, and otherwise say why not."""
+
+    @property
+    def label(self) -> str: ...
+
+    def stuck(self) -> str: ...
+
+    def unready(self) -> str: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+class Vitals:
+    """The parts that are at work now. Parts come and go: a standby has fewer of them than a leader."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+
+    @contextmanager
+    def at_work(self, part: P) -> Iterator[P]:
+        """The part counts until the block is left, however it is left."""
+        self._parts.append(part)
+        try:
+            yield part
+        finally:
+            self._parts.remove(part)
+
+    def parts(self, kind: type[P]) -> list[P]:
+        """All parts of a class that are at work."""
+        return [part for part in self._parts if isinstance(part, kind)]
+
+    def stuck(self) -> dict[str, str]:
+        """Why this process should be restarted, by part; empty: it should not."""
+        return {part.label: why for part in self._parts if (why := part.stuck())}
+
+    def unready(self) -> dict[str, str]:
+        """Why this replica cannot do its job at present, by part; empty: it can."""
+        return {part.label: why for part in self._parts if (why := part.unready())}
+
+    def labels(self) -> list[str]:
+        return sorted(part.label for part in self._parts)
