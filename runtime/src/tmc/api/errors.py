@@ -13,15 +13,23 @@ class ApiError(Exception):
     """The API server answered with an error.
 
     ``status``: HTTP status; ``reason``: the Status object's reason ("Conflict"), or empty; ``message``: for people;
-    ``retry_after``: seconds the server asked to wait, or None.
+    ``retry_after``: seconds the server asked to wait, or None; ``causes``: reasons in the Status object's details.
     """
 
-    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        causes: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(f"{status} {reason}: {message}" if reason else f"{status}: {message}")
         self.status = status
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.causes = causes
 
 
 class NotFound(ApiError):
@@ -94,7 +102,8 @@ def error_from_status(status: dict[str, Any], http_status: int = 0, retry_after:
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ApiError)
     if kind is Conflict and reason == "AlreadyExists":
         kind = AlreadyExists
-    return kind(code, reason, str(status.get("message") or ""), retry_after)
+    causes = frozenset(str(cause.get("reason")) for cause in details.get("causes") or () if isinstance(cause, dict))
+    return kind(code, reason, str(status.get("message") or ""), retry_after, causes)
 
 
 def error_from_response(http_status: int, body: bytes, retry_after: str | None) -> ApiError:

@@ -13,6 +13,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from enum import Enum, auto
+from typing import NoReturn
 
 from tmc.api.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, PayloadTooLarge
 from tmc.api.resource import NAMESPACES, Resource
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 LAGGING_VIEW_SECONDS = 0.5
 SECOND_OPINION_SECONDS = 2.0  # an API server that has just started may refuse what it will take a moment later
 SLOW_LANE_SECONDS = 30.0
+NAMESPACE_SECONDS = 5.0  # how often to look for a namespace that somebody else has to make
+NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
 class Outcome(Enum):
@@ -62,13 +65,14 @@ class Executor:
         self, ends: Ends, kind: SyncedKind, resources: Mapping[Side, Resource], stores: Mapping[Side, Store]
     ) -> None:
         self._ends = ends
-        self._kind = kind
+        self.kind = kind  # may be replaced: another policy, processor or epoch
         self._resources = resources
         self._stores = stores
         self._recorders = {side: EventRecorder(client, "tmc-syncer") for side, client in ends.clients.items()}
         self._futile: defaultdict[ObjectKey, dict[tuple[Side, str], bytes]] = defaultdict(dict)
         self._refused_once: set[ObjectKey] = set()
         self.writes: defaultdict[str, int] = defaultdict(int)
+        self.troubles: dict[ObjectKey, str] = {}  # what is refused or waited for, in words, until it is settled
 
     async def carry_out(self, key: ObjectKey, operation: Operation) -> Outcome:
         """Do it.
@@ -88,12 +92,12 @@ class Executor:
             return Outcome.LOOK_AGAIN
         except NotFound as error:
             return await self._not_found(key, operation, error)
-        except (Forbidden, Invalid, PayloadTooLarge) as error:
-            if key not in self._refused_once:
-                self._refused_once.add(key)
-                raise RetryAfter(SECOND_OPINION_SECONDS) from error
-            await self._refused(key, operation, error)
-            raise RetryAfter(SLOW_LANE_SECONDS) from error
+        except Forbidden as error:
+            if NAMESPACE_TERMINATING in error.causes:
+                await self._wait_for_namespace(key, operation, "is being deleted")
+            raise await self._refusal(key, operation, error) from error
+        except (Invalid, PayloadTooLarge) as error:
+            raise await self._refusal(key, operation, error) from error
 
     @property
     def total_writes(self) -> int:
@@ -119,6 +123,7 @@ class Executor:
         """Nothing is left to do for this object: forget what was learnt on the way."""
         self._futile.pop(key, None)
         self._refused_once.discard(key)
+        self.troubles.pop(key, None)
 
     async def _dispatch(self, key: ObjectKey, operation: Operation) -> Outcome:
         match operation:
@@ -171,7 +176,7 @@ class Executor:
 
     async def _bury(self, key: ObjectKey, operation: Bury) -> Outcome:
         origin = (self._ends.member, self._ends.member_uid, operation.origin_uid)
-        body = tombstone_body(self._kind, key, origin, list(operation.pending))
+        body = tombstone_body(self.kind, key, origin, list(operation.pending))
         try:
             await self._ends.clients["hub"].create(TOMBSTONES, body, field_manager=names.FIELD_MANAGER)
         except AlreadyExists:
@@ -233,33 +238,52 @@ class Executor:
         try:
             await client.get(NAMESPACES, key.namespace)
         except NotFound:
+            if self.kind.namespaces == "Wait":
+                await self._wait_for_namespace(key, operation, "does not exist")
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}}
             await client.create(NAMESPACES, body, field_manager=names.FIELD_MANAGER)
             self._count("namespace")
             return Outcome.LOOK_AGAIN
         raise error
 
-    async def _refused(self, key: ObjectKey, operation: Operation, error: ApiError) -> None:
-        """Tell the user, on the object that stands on this member, why it does not get any further."""
-        where = getattr(operation, "side", "hub")
-        log.warning(
-            "refused",
-            extra={"key": str(key), "kind": self._kind.name, "side": where, "why": operation.why, "error": str(error)},
+    async def _wait_for_namespace(self, key: ObjectKey, operation: Operation, why: str) -> NoReturn:
+        cluster = self._cluster_of(operation)
+        await self._note_trouble(
+            key, names.WAITING, f"waits for namespace {key.namespace}, which {why} on cluster {cluster}"
         )
+        raise RetryAfter(NAMESPACE_SECONDS)
+
+    async def _refusal(self, key: ObjectKey, operation: Operation, error: ApiError) -> RetryAfter:
+        """Only a refusal that stays is told, on the object that stands on this member."""
+        if key not in self._refused_once:
+            self._refused_once.add(key)
+            return RetryAfter(SECOND_OPINION_SECONDS)
+        cluster = self._cluster_of(operation)
+        await self._note_trouble(
+            key, names.REJECTED, f"cluster {cluster} refused this object ({operation.why}): {error.message}"
+        )
+        return RetryAfter(SLOW_LANE_SECONDS)
+
+    def _cluster_of(self, operation: Operation) -> str:
+        return self._ends.member if getattr(operation, "side", "hub") == "member" else self._ends.hub
+
+    async def _note_trouble(self, key: ObjectKey, state: str, message: str) -> None:
+        """Remember it, and tell the user where the object is his own."""
+        if self.troubles.get(key) != message:
+            log.warning("not carried", extra={"key": str(key), "kind": self.kind.name, "state": state, "why": message})
+            self.troubles[key] = message
         own = self._stores["member"].get(key)
         if own is None or is_deleting(own) or marked_origin(own) is not None:
             return
-        cluster = self._ends.hub if where == "hub" else self._ends.member
-        message = f"cluster {cluster} refused this object ({operation.why}): {error.message}"
-        if annotations_of(own).get(names.SYNC_STATE) != names.REJECTED:
-            await self._mark_rejected(key, own)
-        await self._tell(key, Tell("member", names.REJECTED, message))
+        if annotations_of(own).get(names.SYNC_STATE) != state:
+            await self._mark(key, own, state)
+        await self._tell(key, Tell("member", state, message))
 
-    async def _mark_rejected(self, key: ObjectKey, own: Object) -> None:
+    async def _mark(self, key: ObjectKey, own: Object, state: str) -> None:
         path = f"/metadata/annotations/{pointer(names.SYNC_STATE)}"
-        ops: PatchOps = [{"op": "add", "path": path, "value": names.REJECTED}]
+        ops: PatchOps = [{"op": "add", "path": path, "value": state}]
         if not annotations_of(own):
-            ops = [{"op": "add", "path": "/metadata/annotations", "value": {names.SYNC_STATE: names.REJECTED}}]
+            ops = [{"op": "add", "path": "/metadata/annotations", "value": {names.SYNC_STATE: state}}]
         patched = await self._ends.clients["member"].patch(
             self._resources["member"], key.name, key.namespace, guarded(ops, own), field_manager=names.FIELD_MANAGER
         )

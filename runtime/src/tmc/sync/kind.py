@@ -70,9 +70,13 @@ class KindSyncer:
         """The clusters on which the kind cannot be followed at present."""
         return frozenset(side for side, reflector in self._reflectors.items() if reflector.fault)
 
+    def troubles(self) -> dict[ObjectKey, str]:
+        """What is refused or waited for at present, in words, by object."""
+        return dict(self._executor.troubles)
+
     def fabric_changed(self, kind: SyncedKind) -> None:
         """Something about the fabric changed; if every object's plan may depend on it, look at every object."""
-        self._kind = kind
+        self._kind = self._executor.kind = kind
         basis = (kind, self._fabric.members, self._fabric.quarantined, self._fabric.takes_over(kind.name))
         if basis != self._basis:
             self._basis = basis
@@ -190,6 +194,7 @@ class KindSyncer:
             tombstones=frozenset(buried),
             grace_over=waited is not None and waited > self._kind.grace,
             quarantined=self._fabric.quarantined,
+            keeps=self._kind.on_origin_deleted == "Keep",
         )
 
     @staticmethod
