@@ -63,6 +63,7 @@ class Refused(Exception):
 class _Watch:
     resource: str
     namespace: str
+    name: str = ""  # when set, of `fieldSelector=metadata.name=`, only this object
     hung: bool = False
     lines: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     cut: bool = False
@@ -166,6 +167,7 @@ class FakeApi:
 
     def _deliver(self, watch: _Watch, resource: str, kind: str, obj: Object) -> None:
         inside = watch.namespace in ("", obj["metadata"].get("namespace") or "")
+        inside = inside and watch.name in ("", obj["metadata"]["name"])
         if resource == watch.resource and inside and not watch.hung and not self.drop(kind, obj):
             watch.lines.put_nowait(orjson.dumps({"type": kind, "object": obj}) + b"\n")
 
@@ -266,7 +268,7 @@ class FakeApi:
 
     def _visible(self, call: Call) -> Iterator[Object]:
         for (namespace, _), obj in sorted(self.objects[call.resource].items()):
-            if call.namespace in ("", namespace):
+            if call.namespace in ("", namespace) and _selected(call) in ("", obj["metadata"]["name"]):
                 yield obj
 
     def _list(self, call: Call) -> Object:
@@ -338,7 +340,7 @@ class FakeApi:
             raise Refused(410, "Expired", f"too old resource version: {since} ({self.compacted})")
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(call.request)
-        watch = _Watch(call.resource, call.namespace)
+        watch = _Watch(call.resource, call.namespace, _selected(call))
         for version, resource, kind, obj in self._history:
             if version > since:
                 self._deliver(watch, resource, kind, obj)
@@ -351,6 +353,11 @@ class FakeApi:
         finally:
             self.watches.remove(watch)
         return response
+
+
+def _selected(call: Call) -> str:
+    """The one name that a list or watch is for; empty: all. Other field selectors are not in this fake."""
+    return call.request.query.get("fieldSelector", "").removeprefix("metadata.name=")
 
 
 def _intent(obj: Object) -> Object:

@@ -68,6 +68,7 @@ class Reflector:
         floor: float,
         namespace: str = "",
         inactivity: float = BOOKMARK_SILENCE_SECONDS,
+        field_selector: str = "",
     ) -> None:
         self.resource = resource
         self.store = Store()
@@ -78,6 +79,7 @@ class Reflector:
         self._on_change = on_change
         self._floor = floor
         self._namespace = namespace
+        self._field_selector = field_selector
         self._inactivity = inactivity
         self._grace = min(1.0, floor / 10)
         self._synced = asyncio.Event()
@@ -151,7 +153,9 @@ class Reflector:
     async def _list(self, *, metadata_only: bool) -> ListResult:
         """A list that is not older than anything seen before it was asked for. Raises StaleList."""
         mark = self.resource_version  # events that arrive meanwhile may rightly be newer than the list
-        result = await self._client.list(self.resource, self._namespace, metadata_only=metadata_only)
+        result = await self._client.list(
+            self.resource, self._namespace, metadata_only=metadata_only, field_selector=self._field_selector
+        )
         self._contact()
         if result.resource_version < mark:
             self.stats.refused_lists += 1
@@ -188,6 +192,7 @@ class Reflector:
             timeout_seconds=random.randint(*WATCH_SECONDS),
             inactivity=self._inactivity,
             on_open=self._opened,
+            field_selector=self._field_selector,
         )
         try:
             async with asyncio.timeout(None) as scope, aclosing(stream):

@@ -19,10 +19,12 @@ from tmc.core.reflector import Reflector
 from tmc.core.settings import SettingsError, parse_duration
 from tmc.core.workqueue import WorkQueue
 from tmc.sync import names
+from tmc.sync.definitions import Definitions
 from tmc.sync.ends import Ends
 from tmc.sync.image import guarded, pointer
 from tmc.sync.objects import Object, annotations_of, is_deleting, metadata
 from tmc.sync.parameters import keep_parameters
+from tmc.sync.scope import HubScope
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +91,15 @@ class Fabric:
         self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._members = Reflector(hub, MEMBERS, on_change=self._changed, floor=floor)
         self._tombstones = Reflector(hub, TOMBSTONES, on_change=self._changed, floor=floor)
+        self.definitions = Definitions(ends.clients, floor=floor, on_change=on_change)
+        self._scope = HubScope(hub, self.definitions, floor=floor, on_change=on_change)
 
     async def run(self) -> None:
         """Reflect and mirror until cancelled."""
         async with asyncio.TaskGroup() as group:
             for reflector in (self._kinds, self._mirror, self._members, self._tombstones):
                 group.create_task(reflector.run())
+            group.create_task(self._scope.run())
             await self.wait_synced()
             declared = self._kinds.store.keys()
             for key in declared:
@@ -150,6 +155,31 @@ class Fabric:
     def quarantined(self) -> bool:
         """The hub is another one than this member knows: nothing is deleted until a person accepts it."""
         return self.known_hub_uid not in ("", self._ends.hub_uid)
+
+    @property
+    def hub_namespaces_terminating(self) -> frozenset[str]:
+        """The hub's namespaces that are being deleted, as far as was seen: a deletion there is no evidence."""
+        return self._scope.namespaces_terminating
+
+    def hub_namespace_terminating(self, namespace: str) -> bool:
+        """Whether this namespace is being deleted on the hub, as far as was seen."""
+        return namespace in self._scope.namespaces_terminating
+
+    def hub_kind_terminating(self, name: str) -> bool:
+        """Whether the hub is losing the whole kind, as far as was seen: a deletion is no evidence then."""
+        return self._scope.kind_terminating(name)
+
+    async def confirms_deletion(self, name: str, namespace: str) -> bool:
+        """Whether a live read, begun after the call, shows that the hub loses neither the kind nor the namespace.
+
+        To be asked before a copy is deleted because the hub's object is being deleted: what this member has seen of
+        kinds and namespaces may be older than what it has seen of the object. What was read is known to the facts
+        above afterwards. Reads are shared by those who ask meanwhile.
+
+        Raises:
+            ApiError, Unreachable: the hub does not answer.
+        """
+        return await self._scope.confirms(name, namespace)
 
     def takes_over(self, name: str) -> bool:
         """The hub names this member as the processor of the kind, and its own mirror does not yet."""

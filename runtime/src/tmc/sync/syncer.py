@@ -80,6 +80,7 @@ class Syncer:
     async def _adjust(self, group: asyncio.TaskGroup) -> None:
         """Bring the running kinds in line with what the hub declares."""
         declared = self._fabric.kinds
+        self._fabric.definitions.follow(group, declared)
         for name in set(self._running) - set(declared):
             await self._stop(name)
         missing: list[str] = []
