@@ -95,3 +95,19 @@ async def test_a_namespace_that_is_being_deleted_is_waited_for(cluster: str) -> 
         gone.append(True)
         await trio.everywhere()
         await eventually(lambda: state_on_east(trio) is None, "all is well again")
+
+
+@pytest.mark.parametrize("lost", ["default", "kind"])
+async def test_what_the_hub_loses_as_a_whole_is_deleted_nowhere(lost: str) -> None:
+    """Though the members hear of the objects first, and of the namespace or the kind only when they ask."""
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        before = {cluster: (trio.shown(cluster) or {})["metadata"]["uid"] for cluster in ("east", "west")}
+        trio.known.losing = frozenset({lost})
+        trio.apis["kcp"].remove(WIDGETS, "w", "default")
+        first = (trio.shown("kcp") or {})["metadata"]["uid"]
+        await eventually(
+            lambda: (trio.shown("kcp") or {"metadata": {"uid": first}})["metadata"]["uid"] != first, "anew"
+        )
+        assert {cluster: (trio.shown(cluster) or {})["metadata"]["uid"] for cluster in before} == before

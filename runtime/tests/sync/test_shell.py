@@ -37,6 +37,20 @@ class Known:
     tombstones: dict[str, Object] = field(default_factory=dict)
     quarantined: bool = False
     mirror_lags: bool = False  # of the member that has become the processor
+    losing: frozenset[str] = frozenset()  # what the hub loses: namespaces, and the kind by the name `kind`
+    seen_losing: frozenset[str] = frozenset()  # what of it was seen by itself
+    hub_namespaces_terminating: frozenset[str] = frozenset()
+
+    def hub_kind_terminating(self, _name: str) -> bool:
+        return "kind" in self.seen_losing
+
+    def hub_namespace_terminating(self, namespace: str) -> bool:
+        return namespace in self.seen_losing
+
+    async def confirms_deletion(self, _name: str, namespace: str) -> bool:
+        await asyncio.sleep(0)
+        self.seen_losing = self.losing
+        return not self.losing & {"kind", namespace}
 
     def takes_over(self, _name: str) -> bool:
         return self.mirror_lags

@@ -17,7 +17,7 @@ from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
 from tmc.sync.objects import Object, marked_origin, metadata
-from tmc.sync.operations import Create, Operation, Patch, Side, Tell
+from tmc.sync.operations import Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
 
@@ -77,7 +77,14 @@ class KindSyncer:
     def fabric_changed(self, kind: SyncedKind) -> None:
         """Something about the fabric changed; if every object's plan may depend on it, look at every object."""
         self._kind = self._executor.kind = kind
-        basis = (kind, self._fabric.members, self._fabric.quarantined, self._fabric.takes_over(kind.name))
+        basis = (
+            kind,
+            self._fabric.members,
+            self._fabric.quarantined,
+            self._fabric.takes_over(kind.name),
+            self._fabric.hub_kind_terminating(kind.name),
+            self._fabric.hub_namespaces_terminating,
+        )
         if basis != self._basis:
             self._basis = basis
             self._take_over.notice()
@@ -141,6 +148,8 @@ class KindSyncer:
                 if operation.side in touched:
                     return True
                 self._restrain(key, operation)
+            if isinstance(operation, Delete | Patch) and not await self._goes_alone(key, operation):
+                return True
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
@@ -151,6 +160,13 @@ class KindSyncer:
                 self._note(key, operation)
             progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
+
+    async def _goes_alone(self, key: ObjectKey, operation: Delete | Patch) -> bool:
+        """A deletion on the hub is evidence unless the hub loses the whole kind or namespace: then look again."""
+        if not operation.alone:
+            return True
+        namespace = key.namespace if operation.alone == "namespace" else ""
+        return await self._fabric.confirms_deletion(self._kind.name, namespace)
 
     def _restrain(self, key: ObjectKey, patch: Patch) -> None:
         """A fight with a foreign writer is not burned through: after some repairs a minute, the next ones wait."""
@@ -195,6 +211,8 @@ class KindSyncer:
             grace_over=waited is not None and waited > self._kind.grace,
             quarantined=self._fabric.quarantined,
             keeps=self._kind.on_origin_deleted == "Keep",
+            hub_kind_going=self._fabric.hub_kind_terminating(self._kind.name),
+            hub_namespace_going=self._fabric.hub_namespace_terminating(key.namespace),
         )
 
     @staticmethod

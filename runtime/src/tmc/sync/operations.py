@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tmc.sync.objects import Object
 
 Side = Literal["member", "hub"]
+Scope = Literal["", "kind", "namespace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Patch:
     """Apply a guarded JSON patch. `last` says that the object may vanish by it (its last finalizer goes).
 
     `aim` is a fingerprint of what the object is to look like: the same aim again and again means that somebody else
-    keeps changing it back.
+    keeps changing it back. `alone`: see `Delete`.
     """
 
     side: Side
@@ -48,16 +49,22 @@ class Patch:
     proof: Proof | None = None
     last: bool = False
     aim: str = ""
+    alone: Scope = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object that has this uid, and no other."""
+    """Delete the object that has this uid, and no other.
+
+    `alone` names what a live read must show to stay on the hub, so that the hub's object is known to go by itself: its
+    kind, or its kind and its namespace.
+    """
 
     side: Side
     uid: str
     why: str
     proof: Proof | None = None
+    alone: Scope = ""
 
 
 @dataclass(frozen=True, slots=True)

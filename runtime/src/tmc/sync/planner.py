@@ -51,7 +51,7 @@ from tmc.sync.objects import (
     status_of,
     uid_of,
 )
-from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
+from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Scope, Side, Tell
 from tmc.sync.status import carried_status
 
 
@@ -240,7 +240,8 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         if is_deleting(hub) and _no_evidence(source, facts):
             return _let_go(hub, facts, instead=uid_of(copy))
         if is_deleting(hub):
-            return [_remove(copy, "deleted on its origin", facts)]
+            alone: Scope = "kind" if source.cluster_uid == facts.hub_uid else "namespace"
+            return [_remove(copy, "deleted on its origin", facts, alone=alone)]
         if known is not None and known.uid != source.uid:
             why = "the hub gave its name to another object"
             return [_remove(copy, why, facts, Proof("hub", uid_of(hub)))]
@@ -269,10 +270,10 @@ def _no_evidence(source: Origin, facts: Facts) -> bool:
     return facts.hub_kind_going or (facts.hub_namespace_going and source.cluster_uid != facts.hub_uid)
 
 
-def _remove(copy: Object, why: str, facts: Facts, proof: Proof | None = None) -> Operation:
+def _remove(copy: Object, why: str, facts: Facts, proof: Proof | None = None, *, alone: Scope = "") -> Operation:
     """What becomes of a copy whose origin was deleted: it goes as well, or it stays and is nobody's copy any more."""
     if not facts.keeps:
-        return Delete("member", uid_of(copy), why, proof)
+        return Delete("member", uid_of(copy), why, proof, alone)
     ops: PatchOps = [{"op": "remove", "path": f"/metadata/labels/{pointer(names.ORIGIN)}"}]
     marks = (
         names.ORIGIN_UID,
@@ -287,7 +288,7 @@ def _remove(copy: Object, why: str, facts: Facts, proof: Proof | None = None) ->
         if mark in annotations_of(copy)
     ]
     ops += _with_annotation(copy, names.SYNC_STATE, names.KEPT)
-    return Patch("member", guarded(ops, copy), f"kept, although {why}", proof=proof)
+    return Patch("member", guarded(ops, copy), f"kept, although {why}", proof=proof, alone=alone)
 
 
 def _is_kept(own: Object) -> bool:
