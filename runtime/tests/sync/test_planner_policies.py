@@ -199,3 +199,27 @@ def test_deletes_have_no_part_in_keeping() -> None:
     world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
     world.step("east", "a", fresh=True)
     assert not any(isinstance(op, Delete) for op in plan_of(world, "west"))
+
+
+# --- one name, one object after the other
+
+
+def test_the_status_of_a_deleted_object_does_not_reach_its_successor() -> None:
+    """An operator's finalizer outlasts the grace: the old copy still stands, going, when the name is used again."""
+    world = world_with()
+    world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=["operator"]))
+    world.members["west"].write("a", lambda o: o.update(status={"of": "old"}))
+    world.settle(("a",))
+    world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
+    world.grace_over = True
+    world.settle(("a",))
+    world.grace_over = False
+    assert "a" not in world.members["east"].objects, "the name is free"
+    world.members["east"].create(new_object("a", 2))
+    world.settle(("a",))
+    assert world.members["west"].objects["a"]["status"] == {"of": "old"}, "the old copy is still held"
+    assert not world.hub.objects["a"].get("status")
+    assert not world.members["east"].objects["a"].get("status")
+    world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=[]))
+    world.settle(("a",))
+    assert world.members["west"].objects["a"]["spec"] == {"value": 2}

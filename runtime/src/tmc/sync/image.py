@@ -70,10 +70,12 @@ def carried_keys(copy: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     except ValueError:
         noted = {}
     noted = noted if isinstance(noted, dict) else {}
-    return {
-        part: frozenset(k for k in noted.get(part) or () if isinstance(k, str) and _travels(k))
-        for part in ("labels", "annotations")
-    }
+    return {part: _keys(noted.get(part)) for part in ("labels", "annotations")}
+
+
+def _keys(noted: Any) -> frozenset[str]:
+    listed = noted if isinstance(noted, list) else []
+    return frozenset(key for key in listed if isinstance(key, str) and _travels(key))
 
 
 def born(image: Image, template: Mapping[str, Any], finalizers: Iterable[str], *, waits_for_status: bool) -> Object:

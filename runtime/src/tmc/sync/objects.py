@@ -69,7 +69,7 @@ def marked_origin(obj: Mapping[str, Any]) -> Origin | None:
     if not cluster or not uid or not cluster_uid:
         return None
     generation = notes.get(names.ORIGIN_GENERATION, "")
-    return Origin(cluster, cluster_uid, uid, int(generation) if generation.isdecimal() else 0)
+    return Origin(cluster, cluster_uid, uid, int(generation) if generation.isdecimal() and len(generation) < 19 else 0)
 
 
 def origin_on(obj: Mapping[str, Any], cluster: str, cluster_uid: str) -> Origin:

@@ -199,9 +199,12 @@ def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
 
 
 def _withdraw(own: Object, hub: Object, facts: Facts) -> list[Operation]:
+    same = _hub_origin(hub, facts).uid == uid_of(own)
     if not is_deleting(hub):
-        return [Delete("hub", uid_of(hub), "its origin object is being deleted")]
-    if _hub_origin(hub, facts).uid != uid_of(own):
+        # That an older object's hub copy is left may be the news of yesterday: then what is seen going is gone already.
+        proof = None if same else Proof("member", uid_of(own))
+        return [Delete("hub", uid_of(hub), "its origin object is being deleted", proof)]
+    if not same:
         return _give_up_waiting(hub, facts, bury=True)
     return [*_status(own, hub, facts), *_give_up_waiting(hub, facts, bury=True)]
 
@@ -237,14 +240,14 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
     source = _hub_origin(hub, facts)
     if copy is not None and not is_deleting(copy):
         known = _copied_from(copy, facts)
+        if known is not None and known.uid != source.uid:
+            why = "the hub gave its name to another object"
+            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)))]
         if is_deleting(hub) and _no_evidence(source, facts):
             return _let_go(hub, facts, instead=uid_of(copy))
         if is_deleting(hub):
             alone: Scope = "kind" if source.cluster_uid == facts.hub_uid else "namespace"
             return [_remove(copy, "deleted on its origin", facts, alone=alone)]
-        if known is not None and known.uid != source.uid:
-            why = "the hub gave its name to another object"
-            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)))]
     if is_deleting(hub):
         if copy is not None:
             return _status(copy, hub, facts)
@@ -369,6 +372,8 @@ def _restores(copy: Object | None, hub: Object, facts: Facts) -> bool:
 
 
 def _status(member: Object, hub: Object, facts: Facts) -> list[Operation]:
+    if origin_on(member, facts.member, facts.member_uid).uid != _hub_origin(hub, facts).uid:
+        return []  # the name went on to another object
     upwards = facts.processor == facts.member and not _restores(member, hub, facts)
     source, target = (member, hub) if upwards else (hub, member)
     if not status_of(source):

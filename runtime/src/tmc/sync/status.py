@@ -15,13 +15,18 @@ from tmc.sync.objects import generation_of, marked_origin, status_of
 
 def carried_status(source: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
     """The status that `target` must show when `source` holds the truth: a new mapping, `source` is left alone."""
-    status = dict(status_of(source))
-    current = status_of(target)
+    status, current = status_of(source), status_of(target)
+    if not isinstance(status, dict):
+        return status
+    current = current if isinstance(current, dict) else {}
+    status = dict(status)
     if "observedGeneration" in status:
         status["observedGeneration"] = _mapped(status["observedGeneration"], source, target, current)
     conditions = status.get("conditions")
     if isinstance(conditions, list):
-        known = {c.get("type"): c for c in current.get("conditions") or () if isinstance(c, dict)}
+        shown = current.get("conditions")
+        shown = [c for c in shown if isinstance(c, dict)] if isinstance(shown, list) else []
+        known = {c["type"]: c for c in shown if isinstance(c.get("type"), str)}
         status["conditions"] = [_condition(c, source, target, known) for c in conditions]
     return status
 
@@ -31,7 +36,8 @@ def _condition(
 ) -> Any:
     if not isinstance(condition, dict) or "observedGeneration" not in condition:
         return condition
-    current = known.get(condition.get("type"), {})
+    kind = condition.get("type")
+    current = known.get(kind, {}) if isinstance(kind, str) else {}
     return {**condition, "observedGeneration": _mapped(condition["observedGeneration"], source, target, current)}
 
 
