@@ -153,6 +153,7 @@ class ApiClient:
         inactivity: float,
         on_open: Callable[[], None] = lambda: None,
         field_selector: str = "",
+        label_selector: str = "",
     ) -> AsyncGenerator[WatchEvent]:
         """Events after ``resource_version``, with bookmarks, until the server ends the stream.
 
@@ -169,6 +170,8 @@ class ApiClient:
         }
         if field_selector:
             params["fieldSelector"] = field_selector
+        if label_selector:
+            params["labelSelector"] = label_selector
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=inactivity)
         path = resource.path(namespace)
         async with self._open("GET", path, resource.name, params=params, verb="WATCH", timeout=timeout) as response:

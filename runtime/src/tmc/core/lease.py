@@ -22,6 +22,7 @@ from typing import Any
 from tmc.api.client import ApiClient
 from tmc.api.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from tmc.api.resource import LEASES
+from tmc.core.vitals import Promises, Vitals
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class LeaderElector:
         duration: float = 9.0,
         renew: float = 3.0,
         field_manager: str = "tmc",
+        vitals: Vitals | None = None,
     ) -> None:
         if not 0 < renew < duration:
             raise ValueError(f"renew {renew} must be more than 0 and less than duration {duration}")
@@ -54,6 +56,9 @@ class LeaderElector:
         self._seen_at = 0.0
         self._stale = False  # a write was begun and its answer not seen: the Lease may not be what it was
         self._held_until = 0.0
+        self._answered_at = 0.0  # when the API server last told us of the Lease
+        self._promises = Promises()
+        self._vitals = vitals or Vitals()
 
     @property
     def leading(self) -> bool:
@@ -65,14 +70,38 @@ class LeaderElector:
 
         What ``lead()`` raises ends the campaign; when it returns, the Lease is released and campaigned for again.
         """
-        while True:
-            await self._acquire()
-            log.info("%s leads %s/%s", self.identity, self._namespace, self._name)
-            try:
-                await self._term(lead)
-            finally:
-                await self._release()
-            await asyncio.sleep(self.renew)
+        with self._vitals.at_work(self):
+            while True:
+                await self._acquire()
+                log.info("%s leads %s/%s", self.identity, self._namespace, self._name)
+                try:
+                    await self._term(lead)
+                finally:
+                    await self._release()
+                await asyncio.sleep(self.renew)
+
+    @property
+    def label(self) -> str:
+        return f"lease {self.name}"
+
+    @property
+    def name(self) -> str:
+        return f"{self._namespace}/{self._name}"
+
+    @property
+    def transitions(self) -> int:
+        """How often the Lease changed hands, as it says itself."""
+        return int((self._lease or {}).get("spec", {}).get("leaseTransitions") or 0)
+
+    def stuck(self) -> str:
+        """Nobody asks for the Lease any more; one that cannot be had does not make it so."""
+        return self._promises.broken()
+
+    def unready(self) -> str:
+        if not self._answered_at:
+            return "not read yet"
+        silence = time.monotonic() - self._answered_at
+        return f"not read for {silence:.0f} s" if silence > self.duration else ""
 
     async def _acquire(self) -> None:
         while not await self._try():  # noqa: ASYNC110 - the API server's state is polled, as the algorithm says
@@ -108,12 +137,14 @@ class LeaderElector:
     async def _try(self) -> bool:
         """Acquire or renew once; False when another holds it or the API server could not be asked."""
         started = time.monotonic()
+        self._promises.within("campaign", self.renew)
         try:
             async with asyncio.timeout(self.renew):
                 held = await self._acquire_or_renew()
         except (ApiError, Unreachable, TimeoutError) as error:
             log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "timed out")
             return False
+        self._answered_at = time.monotonic()
         if held:
             self._held_until = started + self.duration
         return held

@@ -13,9 +13,10 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tmc.api.client import ApiClient, ListResult, WatchEvent
@@ -25,6 +26,7 @@ from tmc.core.backoff import Backoff
 from tmc.core.diff import Differences, compare
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.store import Store, version_of
+from tmc.core.vitals import Promises, Vitals
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +47,14 @@ class ReflectorStats:
 
     lists: int = 0
     watches: int = 0
+    events: int = 0  # bookmarks apart
     comparisons: int = 0
+    differences: int = 0  # comparisons that found one
     healed: int = 0  # keys whose change only the comparison delivered
     streams_replaced: int = 0
     refused_lists: int = 0  # older than the high-water mark
     failures: int = 0
+    restarts: Counter[str] = field(default_factory=Counter)  # of the watch: ended, replaced, expired, failed
 
 
 class Reflector:
@@ -69,17 +74,23 @@ class Reflector:
         namespace: str = "",
         inactivity: float = BOOKMARK_SILENCE_SECONDS,
         field_selector: str = "",
+        label_selector: str = "",
+        vitals: Vitals | None = None,
     ) -> None:
         self.resource = resource
+        self.cluster = client.connection.name
         self.store = Store()
         self.resource_version = 0
         self.last_contact = 0.0
-        self.stats = ReflectorStats()
+        self._vitals = vitals or Vitals()
+        self._promises = Promises()
+        self.stats = self._vitals.counters(("reflector", self.cluster, resource.name), ReflectorStats)
         self._client = client
         self._on_change = on_change
         self._floor = floor
         self._namespace = namespace
         self._field_selector = field_selector
+        self._label_selector = label_selector
         self._inactivity = inactivity
         self._grace = min(1.0, floor / 10)
         self._synced = asyncio.Event()
@@ -101,22 +112,38 @@ class Reflector:
 
     async def run(self) -> None:
         """Follow the kind until cancelled. No fault of the API server or the network ends it."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow())
-            tasks.create_task(self._compare_for_ever())
+        with self._vitals.at_work(self):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow())
+                tasks.create_task(self._compare_for_ever())
+
+    # -- health
+
+    @property
+    def label(self) -> str:
+        return f"{self.resource.name} on {self.cluster}"
+
+    def stuck(self) -> str:
+        """A loop that neither succeeded nor failed for long; an API server that is away makes it fail, not stick."""
+        return self._promises.broken()
+
+    def unready(self) -> str:
+        return self.fault or ("" if self._synced.is_set() else "not listed yet")
 
     # -- list and watch
 
     async def _follow(self) -> None:
         expired = True
         while True:
+            self._promises.within("follow")
             try:
                 if expired:
                     await self._relist()
                     expired = False
-                await self._stream()
+                self.stats.restarts[await self._stream()] += 1
                 continue
             except (ApiError, Unreachable, StaleList) as error:
+                self.stats.restarts["expired" if isinstance(error, Gone) else "failed"] += 1
                 if isinstance(error, Gone):
                     expired = True
                     self._expiries += 1
@@ -127,6 +154,7 @@ class Reflector:
                     log.info("listing %s on %s anew: %s", self.resource.name, self._client.connection.name, error)
                 else:
                     self._failed("follow", error)
+            self._promises.within("follow", delay)
             await asyncio.sleep(0 if at_once else delay)
 
     def _failed(self, what: str, error: Exception) -> None:
@@ -154,7 +182,11 @@ class Reflector:
         """A list that is not older than anything seen before it was asked for. Raises StaleList."""
         mark = self.resource_version  # events that arrive meanwhile may rightly be newer than the list
         result = await self._client.list(
-            self.resource, self._namespace, metadata_only=metadata_only, field_selector=self._field_selector
+            self.resource,
+            self._namespace,
+            metadata_only=metadata_only,
+            field_selector=self._field_selector,
+            label_selector=self._label_selector,
         )
         self._contact()
         if result.resource_version < mark:
@@ -181,8 +213,11 @@ class Reflector:
             self.store.remove(key, listed.resource_version)
         return [*found.different, *found.vanished, *self.store.announce(found.equal)]
 
-    async def _stream(self) -> None:
-        """One watch, until the server ends it or the comparison replaces it. Raises Gone, ApiError, Unreachable."""
+    async def _stream(self) -> str:
+        """One watch, until the server ends it or the comparison replaces it: returns which.
+
+        Raises Gone, ApiError, Unreachable.
+        """
         started, events = time.monotonic(), 0
         self.stats.watches += 1
         stream = self._client.watch(
@@ -193,6 +228,7 @@ class Reflector:
             inactivity=self._inactivity,
             on_open=self._opened,
             field_selector=self._field_selector,
+            label_selector=self._label_selector,
         )
         try:
             async with asyncio.timeout(None) as scope, aclosing(stream):
@@ -202,7 +238,7 @@ class Reflector:
                     self._healthy()
                     self._take_event(event)
         except TimeoutError:
-            return
+            return "replaced"
         finally:
             self._stream_scope = None
             if self._proves_healthy is not None:
@@ -210,17 +246,21 @@ class Reflector:
         if not events and time.monotonic() - started < HEALTHY_SECONDS:
             raise Unreachable("the watch ended at once", ambiguous=False)
         self._healthy()
+        return "ended"
 
     def _opened(self) -> None:
         """The server took the watch; if the stream then lives for a moment, silent or not, it works."""
         self._contact()
+        self._promises.within("follow", self._inactivity)
         self._proves_healthy = asyncio.get_running_loop().call_later(HEALTHY_SECONDS, self._healthy)
 
     def _take_event(self, event: WatchEvent) -> None:
         self._contact()
+        self._promises.within("follow", self._inactivity)
         if event.type == "BOOKMARK":
             self._complete_up_to(int(event.object["metadata"]["resourceVersion"]))
             return
+        self.stats.events += 1
         key, version = key_of(event.object), version_of(event.object)
         if event.type == "DELETED":
             news = self.store.observe_deletion(key, version)
@@ -243,11 +283,13 @@ class Reflector:
     async def _compare_for_ever(self) -> None:
         await self._synced.wait()
         while True:
+            self._promises.within("compare", self._floor)
             await asyncio.sleep(self._floor * random.uniform(0.9, 1.0))
             try:
                 await self._compare()
             except (ApiError, Unreachable, StaleList) as error:
                 self._failed("compare", error)
+                self._promises.within("compare", _retry_after(error))
                 await asyncio.sleep(_retry_after(error))
             else:
                 self._works("compare")
@@ -271,6 +313,7 @@ class Reflector:
         log.warning(
             "the watch of %s on %s missed %d changes", self.resource.name, self._client.connection.name, len(found)
         )
+        self.stats.differences += 1
         self.stats.healed += len(found)
         for key in found.vanished:
             self.store.remove(key, resource_version)

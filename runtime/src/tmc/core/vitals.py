@@ -9,9 +9,10 @@ could take it over at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 STUCK_SECONDS = 600.0  # beyond what was promised; far more than any deadline of a request
 
@@ -28,6 +29,24 @@ class Part(Protocol):
 
 
 P = TypeVar("P", bound=Part)
+T = TypeVar("T")
+
+
+class Promises:
+    """When each loop of a part is heard of again at the latest, if it lives. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def within(self, loop: str, seconds: float = 0.0) -> None:
+        """The loop lives; it says so again in about ``seconds``."""
+        self._due[loop] = time.monotonic() + seconds
+
+    def broken(self) -> str:
+        """Which loop has been silent for ``STUCK_SECONDS`` longer than it said; empty: none."""
+        now = time.monotonic()
+        late = {loop: now - due for loop, due in self._due.items() if now > due + STUCK_SECONDS}
+        return ", ".join(f"{loop}: silent, {seconds:.0f} s too late" for loop, seconds in late.items())
 
 
 class Vitals:
@@ -35,6 +54,7 @@ class Vitals:
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
+        self._counters: dict[tuple[str, ...], Any] = {}
 
     @contextmanager
     def at_work(self, part: P) -> Iterator[P]:
@@ -48,6 +68,15 @@ class Vitals:
     def parts(self, kind: type[P]) -> list[P]:
         """All parts of a class that are at work."""
         return [part for part in self._parts if isinstance(part, kind)]
+
+    def counters(self, name: tuple[str, ...], make: Callable[[], T]) -> T:
+        """The counters of this name, made once: a counter outlives the part that counts, as terms come and go."""
+        found: T = self._counters.setdefault(name, make())
+        return found
+
+    def counted(self, what: str) -> dict[tuple[str, ...], Any]:
+        """All counters whose name begins with ``what``, by the rest of the name."""
+        return {name[1:]: counters for name, counters in self._counters.items() if name[0] == what}
 
     def stuck(self) -> dict[str, str]:
         """Why this process should be restarted, by part; empty: it should not."""

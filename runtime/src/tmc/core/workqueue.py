@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tmc.api.errors import ApiError, Unreachable
 from tmc.core.backoff import Backoff
+from tmc.core.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 
+HANGS_SECONDS = 1800.0  # every request has a deadline, so nothing takes so long
 RETRY_LEAST, RETRY_BASE, RETRY_CAP = 0.2, 0.4, 10.0
 
 
@@ -27,21 +31,44 @@ class RetryAfter(Exception):
         self.seconds = seconds
 
 
+@dataclass(slots=True)
+class QueueStats:
+    """Counters since the start, for metrics."""
+
+    handled: int = 0
+    failed: int = 0
+
+
 class WorkQueue(Generic[K]):
     """Use from one event loop. Keys survive the end of ``run``: a later ``run`` goes on with them."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", *, vitals: Vitals | None = None) -> None:
         self.name = name
+        self._vitals = vitals or Vitals()
+        self.stats = self._vitals.counters(("queue", name), QueueStats)
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
-        self._working: set[K] = set()
+        self._working: dict[K, float] = {}  # since when
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._backoffs: dict[K, Backoff] = {}
 
     def __len__(self) -> int:
         """Keys that wait for a worker or for their time, or are being worked on."""
-        return len(self._waiting | self._working | self._timers.keys())
+        return len(self._waiting | self._working.keys() | self._timers.keys())
+
+    @property
+    def label(self) -> str:
+        return f"queue {self.name}"
+
+    def stuck(self) -> str:
+        """A handler that hangs; one that fails again and again does not."""
+        now = time.monotonic()
+        hung = [str(key) for key, since in self._working.items() if now - since > HANGS_SECONDS]
+        return f"at work for more than {HANGS_SECONDS:.0f} s: {', '.join(hung[:3])}" if hung else ""
+
+    def unready(self) -> str:
+        return ""
 
     def add(self, key: K) -> None:
         """Have the key handled soon; one that a worker has now is handled once more afterwards."""
@@ -67,27 +94,29 @@ class WorkQueue(Generic[K]):
 
     async def run(self, handler: Callable[[K], Awaitable[None]], *, workers: int) -> None:
         """Call ``handler`` for every key until cancelled. Its exceptions are logged and retried, 0.2-10 s later."""
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(workers):
-                tasks.create_task(self._work(handler))
+        with self._vitals.at_work(self):
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(workers):
+                    tasks.create_task(self._work(handler))
 
     async def _work(self, handler: Callable[[K], Awaitable[None]]) -> None:
         while True:
             key = await self._ready.get()
             self._waiting.discard(key)
-            self._working.add(key)
+            self._working[key] = time.monotonic()
             try:
                 await self._handle(handler, key)
             except asyncio.CancelledError:
                 self._again.add(key)  # half done: the next run takes it up
                 raise
             finally:
-                self._working.discard(key)
+                self._working.pop(key, None)
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
 
     async def _handle(self, handler: Callable[[K], Awaitable[None]], key: K) -> None:
+        self.stats.handled += 1
         try:
             await handler(key)
         except RetryAfter as wish:
@@ -99,6 +128,7 @@ class WorkQueue(Generic[K]):
             self._backoffs.pop(key, None)
 
     def _failed(self, key: K, error: Exception) -> float:
+        self.stats.failed += 1
         delay = self._backoffs.setdefault(key, Backoff(RETRY_BASE, RETRY_CAP, least=RETRY_LEAST)).next()
         if isinstance(error, ApiError):
             delay = max(delay, error.retry_after or 0.0)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tmc.api.client import ApiClient
 from tmc.api.resource import NAMESPACES
+from tmc.sync.metrics import SyncMetrics
 from tmc.sync.objects import uid_of
 from tmc.sync.operations import Side
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """`clients` by side; names and identities (the uid of `kube-system`) of the member and of the hub."""
+    """`clients` by side; names and identities (the uid of `kube-system`) of the member and of the hub; what counts."""
 
     clients: Mapping[Side, ApiClient]
     member: str
     member_uid: str
     hub: str
     hub_uid: str
+    metrics: SyncMetrics = field(default_factory=SyncMetrics, compare=False, repr=False)
 
 
 async def cluster_uid(client: ApiClient) -> str:

@@ -87,6 +87,7 @@ class Executor:
         try:
             return await self._dispatch(key, operation)
         except (Conflict, AlreadyExists) as error:
+            self._ends.metrics.conflict(self.kind.name, getattr(operation, "side", "hub"))
             log.debug("view was old", extra={"key": str(key), "why": operation.why, "error": str(error)})
             await self._read_afresh(key, getattr(operation, "side", "hub"))
             return Outcome.LOOK_AGAIN
@@ -145,7 +146,7 @@ class Executor:
         created = await self._ends.clients[side].create(
             self._resources[side], operation.body, field_manager=names.FIELD_MANAGER
         )
-        self._count(operation.why)
+        self._count(operation)
         self._stores[side].remember(created)
         return Outcome.DONE
 
@@ -158,7 +159,7 @@ class Executor:
             field_manager=names.FIELD_MANAGER,
             subresource=operation.subresource,
         )
-        self._count(operation.why)
+        self._count(operation)
         if operation.last and is_deleting(patched):
             return Outcome.WAIT
         if resource_version(patched) == operation.patch[0]["value"]:
@@ -171,7 +172,7 @@ class Executor:
     async def _delete(self, key: ObjectKey, operation: Delete) -> Outcome:
         side = operation.side
         await self._ends.clients[side].delete(self._resources[side], key.name, key.namespace, uid=operation.uid)
-        self._count(operation.why)
+        self._count(operation)
         return Outcome.WAIT
 
     async def _bury(self, key: ObjectKey, operation: Bury) -> Outcome:
@@ -181,7 +182,7 @@ class Executor:
             await self._ends.clients["hub"].create(TOMBSTONES, body, field_manager=names.FIELD_MANAGER)
         except AlreadyExists:
             return Outcome.DONE  # an earlier try got as far as this
-        self._count(operation.why)
+        self._count(operation)
         return Outcome.DONE
 
     async def _acknowledge(self, operation: Acknowledge) -> Outcome:
@@ -196,7 +197,7 @@ class Executor:
             await hub.patch(TOMBSTONES, operation.origin_uid, "", ops, field_manager=names.FIELD_MANAGER)
         else:
             await hub.delete(TOMBSTONES, operation.origin_uid, uid=uid_of(tombstone))
-        self._count(operation.why)
+        self._count(operation)
         return Outcome.WAIT
 
     async def _tell(self, key: ObjectKey, operation: Tell) -> Outcome:
@@ -209,8 +210,10 @@ class Executor:
             )
         return Outcome.DONE
 
-    def _count(self, why: str) -> None:
+    def _count(self, operation: Operation, why: str = "") -> None:
+        why = why or operation.why
         self.writes[why] += 1
+        self._ends.metrics.written(self.kind.name, getattr(operation, "side", "hub"), why)
 
     async def _holds(self, key: ObjectKey, proof: Proof) -> bool:
         """Whether a live read confirms the proof; if not, the view has been brought up to date."""
@@ -242,7 +245,7 @@ class Executor:
                 await self._wait_for_namespace(key, operation, "does not exist")
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}}
             await client.create(NAMESPACES, body, field_manager=names.FIELD_MANAGER)
-            self._count("namespace")
+            self._count(operation, "namespace")
             return Outcome.LOOK_AGAIN
         raise error
 
@@ -255,6 +258,7 @@ class Executor:
 
     async def _refusal(self, key: ObjectKey, operation: Operation, error: ApiError) -> RetryAfter:
         """Only a refusal that stays is told, on the object that stands on this member."""
+        self._ends.metrics.refused(self.kind.name, getattr(operation, "side", "hub"))
         if key not in self._refused_once:
             self._refused_once.add(key)
             return RetryAfter(SECOND_OPINION_SECONDS)
@@ -287,4 +291,5 @@ class Executor:
         patched = await self._ends.clients["member"].patch(
             self._resources["member"], key.name, key.namespace, guarded(ops, own), field_manager=names.FIELD_MANAGER
         )
+        self._ends.metrics.written(self.kind.name, "member", f"note {state}")
         self._stores["member"].remember(patched)

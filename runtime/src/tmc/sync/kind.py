@@ -8,6 +8,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
@@ -39,9 +40,13 @@ class KindSyncer:
         self._kind = kind
         self._fabric = fabric
         self._resources = resources
-        self._queue: WorkQueue[ObjectKey] = WorkQueue()
+        self._waiting = ends.metrics.waiting(kind.name)
+        vitals = ends.metrics.vitals
+        self._queue: WorkQueue[ObjectKey] = WorkQueue(kind.name, vitals=vitals)
         self._reflectors: dict[Side, Reflector] = {
-            side: Reflector(ends.clients[side], resources[side], on_change=self._queue.add, floor=floor)
+            side: Reflector(
+                ends.clients[side], resources[side], on_change=partial(self._noticed, side), floor=floor, vitals=vitals
+            )
             for side in ends.clients
         }
         stores = {side: reflector.store for side, reflector in self._reflectors.items()}
@@ -54,6 +59,10 @@ class KindSyncer:
 
     async def run(self) -> None:
         """Sync until cancelled. Nothing is planned before both clusters were listed whole."""
+        with self._ends.metrics.vitals.at_work(self._waiting):
+            await self._run()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for reflector in self._reflectors.values():
                 group.create_task(reflector.run())
@@ -65,6 +74,10 @@ class KindSyncer:
             self._take_over.notice()
             group.create_task(self._take_over.run())
             await self._queue.run(self._reconcile, workers=WORKERS)
+
+    def _noticed(self, side: Side, key: ObjectKey) -> None:
+        self._waiting.noticed(key, side)
+        self._queue.add(key)
 
     def faults(self) -> frozenset[Side]:
         """The clusters on which the kind cannot be followed at present."""
@@ -110,6 +123,10 @@ class KindSyncer:
         return [key_of(obj) for obj in listed.items]
 
     async def _reconcile(self, key: ObjectKey) -> None:
+        with self._waiting.at_work(key):
+            await self._look_at(key)
+
+    async def _look_at(self, key: ObjectKey) -> None:
         if not self._take_over.is_behind(key):
             return await self._bring_in_line(key)
         level = False
@@ -153,6 +170,8 @@ class KindSyncer:
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
+            if outcome in (Outcome.DONE, Outcome.WAIT) and isinstance(operation, Create | Delete | Patch):
+                self._waiting.written(key, operation.side, "status" if operation.why == "status" else "object")
             if outcome not in (Outcome.DONE, Outcome.UNCHANGED):
                 return outcome is Outcome.LOOK_AGAIN
             if isinstance(operation, Create | Patch) and not in_vain:
@@ -184,6 +203,7 @@ class KindSyncer:
         if done.aim:
             if isinstance(done, Patch) and self._aims.get((key, done.side)) == done.aim:
                 self._repairs[key].append(time.monotonic())
+                self._ends.metrics.drift_restored(self._kind.name, done.side)
             self._aims[key, done.side] = done.aim
 
     def _forget(self, key: ObjectKey) -> None:
