@@ -21,7 +21,9 @@ def _act(world: World, rng: random.Random) -> None:
     cluster, name = rng.choice(world.clusters()), rng.choice(NAMES)
     obj = cluster.objects.get(name)
     native = obj is not None and names.ORIGIN not in (obj["metadata"].get("labels") or {})
-    action = rng.choice(["create", "edit", "label", "delete", "status", "operator", "drift", "recreate"])
+    action = rng.choice(
+        ["create", "edit", "label", "delete", "status", "operator", "drift", "recreate", "grace", "away"]
+    )
     if action == "create" and obj is None:
         cluster.create(new_object(name, rng.randint(0, 9), {"team": "a"} if rng.random() < 0.5 else None))
     elif action == "edit" and native:
@@ -36,6 +38,10 @@ def _act(world: World, rng: random.Random) -> None:
         _process(world, name, rng)
     elif action == "operator":
         world.cluster(world.processor).write(name, lambda o: _toggle_finalizer(o, rng))
+    elif action == "grace":
+        world.grace_over = not world.grace_over
+    elif action == "away":
+        world.away = set() if world.away else {rng.choice(list(world.members))}
     elif action == "drift" and obj is not None and not native and not obj["metadata"].get("deletionTimestamp"):
         cluster.write(name, lambda o: o["spec"].update(value=-1))
 
@@ -69,7 +75,8 @@ def _process(world: World, name: str, rng: random.Random) -> None:
 
 
 def _finish(world: World) -> None:
-    """The operator lets go of everything and the controller reports once more; then all syncers run dry."""
+    """Everybody is back, the operator lets go and the controller reports once more; then all syncers run dry."""
+    world.grace_over, world.away = False, set()
     for _ in range(2):
         world.settle(NAMES)
         for name in NAMES:
@@ -125,8 +132,8 @@ def test_every_world_converges_and_keeps_the_promises(processor: str) -> None:
         for _ in range(rng.randint(5, 60)):
             if rng.random() < 0.3:
                 _act(world, rng)
-            else:
-                world.step(rng.choice(list(world.members)), rng.choice(NAMES))
+            elif (member := rng.choice(list(world.members))) not in world.away:
+                world.step(member, rng.choice(NAMES))
         try:
             _finish(world)
             _check(world)

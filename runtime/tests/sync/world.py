@@ -1,5 +1,6 @@
 """A small world of API servers in memory, to run the planner in: real rules for uid, resourceVersion, generation,
-finalizers and deletion, no network and no clock. Everything is decided by the caller's random generator."""
+finalizers and deletion (`rules.py`), no network and no clock. Everything is decided by the caller's random generator,
+and every plan is judged (`judge.py`)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import itertools
 import random
 from typing import Any
 
+from runtime.tests.sync import rules
+from runtime.tests.sync.judge import judge, need, whose
 from tmc.sync.objects import origin_on
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Tell
 from tmc.sync.planner import Facts, plan
@@ -20,12 +23,15 @@ class Refused(Exception):
 
 
 class Cluster:
-    """One API server's objects of one kind, by name; `history` keeps every state for views that lag."""
+    """One API server's objects of one kind, by name; `history` keeps every state for views that lag.
+
+    Objects are never changed in place: what was handed out stays as it was.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.uid = f"cluster-{name}"
-        self.has_status = True  # the subresource
+        self.has_status = True
         self.objects: dict[str, Obj] = {}
         self.history: list[dict[str, Obj]] = [{}]
         self._serial = itertools.count(1)
@@ -34,78 +40,46 @@ class Cluster:
         name = body["metadata"]["name"]
         if name in self.objects:
             raise Refused(f"{name} exists on {self.name}")
-        obj = copy.deepcopy(body)
-        obj.pop("status", None)
-        obj["metadata"] |= {"uid": f"{self.name}-{next(self._serial)}", "generation": 1}
+        obj = rules.created(copy.deepcopy(body), f"{self.name}-{next(self._serial)}")
         return self._store(name, obj)
 
-    def patch(self, name: str, ops: list[dict[str, Any]], subresource: str) -> Obj:
-        if name not in self.objects:
+    def patch(self, name: str, ops: list[dict[str, Any]], subresource: str) -> Obj | None:
+        """The object as it is now; None: it is gone. Raises Refused; BadPatch, Forbidden."""
+        old = self.objects.get(name)
+        if old is None:
             raise Refused(f"{name} is not on {self.name}")
-        old = self.objects[name]
         if ops[0]["value"] != old["metadata"]["resourceVersion"]:
             raise Refused("resourceVersion")
-        new = copy.deepcopy(old)
-        for op in ops[1:]:
-            _apply(new, op)
-        if self.has_status:
-            new = _only_status(old, new) if subresource == "status" else _all_but_status(old, new)
-        if new == old:
-            return old
-        if old["metadata"].get("deletionTimestamp") and set(_finalizers(new)) - set(_finalizers(old)):
-            raise Refused("no finalizer may be added to an object that is being deleted")
-        return self._store(name, new)
+        new = rules.patched(old, ops[1:], subresource, has_status=self.has_status)
+        return old if new is old else self._store(name, new)
 
     def write(self, name: str, change: Any) -> None:
         """A user, an operator or a controller changes an object by calling `change(obj)`."""
-        if name in self.objects:
-            old, new = self.objects[name], copy.deepcopy(self.objects[name])
-            change(new)
-            if new != old:
-                self._store(name, new)
+        old = self.objects.get(name)
+        if old is None:
+            return
+        new = copy.deepcopy(old)
+        change(new)
+        after = rules.changed(old, new, has_status=self.has_status)
+        if after is not old:
+            self._store(name, after)
 
     def delete(self, name: str, uid: str) -> None:
         obj = self.objects.get(name)
         if obj is None or obj["metadata"]["uid"] != uid:
             raise Refused("uid")
-        new = copy.deepcopy(obj)
-        new["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        self._store(name, new)
+        after = rules.deleted(obj)
+        if after is not obj:
+            self._store(name, after)
 
-    def _store(self, name: str, obj: Obj) -> Obj:
-        old = self.objects.get(name)
-        if old is not None and (old["spec"] != obj["spec"] or not self.has_status):
-            obj["metadata"]["generation"] = old["metadata"]["generation"] + 1
-        obj["metadata"]["resourceVersion"] = str(len(self.history))
-        if obj["metadata"].get("deletionTimestamp") and not _finalizers(obj):
+    def _store(self, name: str, obj: Obj | None) -> Any:
+        if obj is None:
             self.objects.pop(name, None)
         else:
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(len(self.history))}}
             self.objects[name] = obj
         self.history.append(dict(self.objects))
         return obj
-
-
-def _finalizers(obj: Obj) -> list[str]:
-    return obj["metadata"].get("finalizers") or []
-
-
-def _only_status(old: Obj, new: Obj) -> Obj:
-    return {**{k: v for k, v in old.items() if k != "status"}, **({"status": new["status"]} if "status" in new else {})}
-
-
-def _all_but_status(old: Obj, new: Obj) -> Obj:
-    return {**{k: v for k, v in new.items() if k != "status"}, **({"status": old["status"]} if "status" in old else {})}
-
-
-def _apply(obj: Obj, op: dict[str, Any]) -> None:
-    *parents, leaf = [t.replace("~1", "/").replace("~0", "~") for t in op["path"].split("/")[1:]]
-    node: Any = obj
-    for parent in parents:
-        node = node[parent]
-    if op["op"] == "remove":
-        del node[leaf]
-    else:
-        node[leaf] = copy.deepcopy(op["value"])
 
 
 class World:
@@ -123,6 +97,7 @@ class World:
         self.away: set[str] = set()
         self.grace_over = False
         self.writes = 0
+        self.judged = 0
 
     def clusters(self) -> list[Cluster]:
         return [self.hub, *self.members.values()]
@@ -152,8 +127,11 @@ class World:
     def step(self, member: str, name: str, *, fresh: bool = False) -> int:
         """One look at one name by one syncer; how many operations were carried out. A refusal ends it."""
         own, hub = self.view(member, self.members[member], fresh=fresh), self.view(member, self.hub, fresh=fresh)
-        done = 0
-        for op in plan(copy.deepcopy(own.get(name)), copy.deepcopy(hub.get(name)), self.facts(member, name)):
+        facts, done = self.facts(member, name), 0
+        operations = plan(own.get(name), hub.get(name), facts)
+        judge(own.get(name), hub.get(name), facts, operations)
+        self.judged += 1
+        for op in operations:
             if isinstance(op, Tell):
                 continue
             try:
@@ -177,7 +155,8 @@ class World:
             case Create():
                 side.create(op.body)
             case Patch():
-                side.patch(name, op.patch, op.subresource)
+                before = side.objects.get(name)
+                self._judge_status(before, side.patch(name, op.patch, op.subresource), side)
             case Delete():
                 self._judge_delete(side, name)
                 side.delete(name, op.uid)
@@ -188,6 +167,15 @@ class World:
                 pending.discard(member)
                 if not pending:
                     self.tombstones.pop(op.origin_uid, None)
+
+    @staticmethod
+    def _judge_status(before: Obj | None, after: Obj | None, side: Cluster) -> None:
+        """A status says what it is `of` and how much is `done`: it stays with its object and never goes back."""
+        old, new = ((o or {}).get("status") or {} for o in (before, after))
+        if after is None or old == new or "of" not in new:
+            return
+        need(new["of"] == whose(after, side.uid)[1], "a status never goes to another object of the same name")
+        need(old.get("of") != new["of"] or old["done"] <= new["done"], "progress never goes back")
 
     def _judge_delete(self, side: Cluster, name: str) -> None:
         """No copy may be deleted while the object that it is a copy of lives on its origin."""

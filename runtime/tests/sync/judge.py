@@ -1,0 +1,272 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether one answer of the planner may be carried out at all, judged from what it was told and nothing else.
+
+An answer is wrong when it touches what is not ours, destroys without evidence, claims a name before it is held, or
+could not be carried out. The rules are those of docs/protocol.md, said a second time and in other words.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runtime.tests.sync.rules import finalizers, patched
+from tmc.sync import names
+from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Tell
+from tmc.sync.planner import Facts
+
+Obj = dict[str, Any]
+MARKS = {names.ORIGIN_UID, names.ORIGIN_CLUSTER_UID, names.ORIGIN_GENERATION, names.ORIGIN_KEYS, names.STATUS_PENDING}
+
+
+class Wrong(AssertionError):
+    """The planner asked for something that it never may."""
+
+
+def need(holds: object, rule: str) -> None:
+    if not holds:
+        raise Wrong(rule)
+
+
+def part(obj: Obj, name: str) -> dict[str, Any]:
+    return obj["metadata"].get(name) or {}
+
+
+def whose(obj: Obj, cluster: str) -> tuple[str, str]:
+    """(cluster uid, uid) of the origin of an object that stands on the cluster with this uid."""
+    notes = part(obj, "annotations")
+    there, uid = notes.get(names.ORIGIN_CLUSTER_UID), notes.get(names.ORIGIN_UID)
+    if part(obj, "labels").get(names.ORIGIN) and uid and there and there != cluster:
+        return there, uid
+    return cluster, str(obj["metadata"].get("uid", ""))
+
+
+def going(obj: Obj | None) -> bool:
+    return obj is not None and bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def judge(member: Obj | None, hub: Obj | None, facts: Facts, operations: list[Operation]) -> None:
+    """Raises Wrong."""
+    now: dict[str, Obj | None] = {"member": member, "hub": hub}
+    for operation in operations:
+        match operation:
+            case Create():
+                _judge_create(now, facts, operation)
+            case Delete():
+                _judge_delete(now, facts, operation)
+            case Patch():
+                _judge_patch(now, facts, operation)
+            case Bury():
+                _judge_bury(now, facts, operation)
+            case Acknowledge():
+                _judge_acknowledge(now, facts, operation)
+            case Tell():
+                need(now[operation.side] is not None, "an event needs an object that it is about")
+
+
+def _judge_create(now: dict[str, Obj | None], facts: Facts, operation: Create) -> None:
+    other = now["hub" if operation.side == "member" else "member"]
+    body, standing = operation.body, facts.hub_uid if operation.side == "hub" else facts.member_uid
+    need(now[operation.side] is None, "what exists is not created")
+    need(other is not None and not going(other), "only what lives is copied")
+    assert other is not None
+    source = whose(other, facts.member_uid if operation.side == "hub" else facts.hub_uid)
+    need(whose(body, standing) == source, "a copy names its origin")
+    need("status" not in body and not body["metadata"].get("ownerReferences"), "status and owners are not created")
+    if operation.side == "hub":
+        need(source[0] == facts.member_uid, "only what was created here is announced")
+        need(names.SYNC_FINALIZER in finalizers(other), "the origin object is held before its copy is made")
+        wanted = sorted(names.finalizer_of(m) for m in facts.members if m != facts.member)
+        need(sorted(finalizers(body)) == wanted, "every other member's finalizer is on the hub copy from the start")
+    else:
+        need(source[0] != facts.member_uid, "our own object is not made anew from the hub")
+        need(names.finalizer_of(facts.member) in finalizers(other), "our finalizer is on the hub before the copy")
+        need(not finalizers(body), "finalizers do not travel")
+
+
+def _judge_delete(now: dict[str, Obj | None], facts: Facts, operation: Delete) -> None:
+    target, hub, member = now[operation.side], now["hub"], now["member"]
+    need(not facts.quarantined, "nothing is deleted for a hub that is not known")
+    need(target is not None and operation.uid == target["metadata"]["uid"], "a deletion names the uid that was seen")
+    assert target is not None
+    if operation.side == "member":
+        need(not facts.keeps, "where copies outlive their origin none is deleted")
+        _judge_removal(target, hub, facts, operation)
+        return
+    need(whose(target, facts.hub_uid)[0] == facts.member_uid, "only our own object's hub copy is ours to delete")
+    need(member is not None, "absence deletes nothing")
+    assert member is not None
+    same = whose(target, facts.hub_uid)[1] == member["metadata"]["uid"]
+    proven = operation.proof == Proof("member", member["metadata"]["uid"])
+    need(going(member) if same else proven, "a hub copy goes when its origin goes, or provably is another")
+
+
+def _judge_removal(copy: Obj, hub: Obj | None, facts: Facts, operation: Delete | Patch) -> None:
+    """Of a copy: by deletion, or by making it nobody's."""
+    origin = whose(copy, facts.member_uid)
+    need(origin[0] != facts.member_uid, "an object is never deleted on its own origin")
+    if hub is None:
+        need(origin[1] in facts.tombstones, "absence deletes nothing")
+        return
+    source = whose(hub, facts.hub_uid)
+    if source[1] != origin[1]:
+        need(
+            operation.proof == Proof("hub", hub["metadata"]["uid"]), "a copy of another object goes when that is proven"
+        )
+        return
+    need(going(hub), "a copy goes when its hub object goes")
+    need(not facts.hub_kind_going, "a hub that loses the kind says nothing of the origin")
+    theirs = source[0] != facts.hub_uid
+    need(operation.alone == ("namespace" if theirs else "kind"), "that the hub loses nothing more is confirmed")
+    need(
+        not (theirs and facts.hub_namespace_going),
+        "a hub that loses the namespace says nothing of another cluster's object",
+    )
+
+
+def _judge_patch(now: dict[str, Obj | None], facts: Facts, operation: Patch) -> None:
+    before = now[operation.side]
+    need(before is not None, "what is not there cannot be changed")
+    assert before is not None
+    guard, *ops = operation.patch
+    seen = before["metadata"]["resourceVersion"]
+    wanted = {"op": "replace", "path": "/metadata/resourceVersion", "value": seen}
+    need(guard == wanted, "a patch is guarded by what was seen")
+    need(ops, "a patch that changes nothing is not sent")
+    after = patched(before, ops, operation.subresource, has_status=facts.has_status)
+    need(after is not before, "a patch that changes nothing is not sent")
+    need(after is not None or operation.last, "what may vanish is said to")
+    left = after or {**before, "metadata": {k: v for k, v in before["metadata"].items() if k != "finalizers"}}
+    _judge_status(now, facts, operation, before, left)
+    if operation.side == "hub":
+        _judge_hub(now, facts, operation, before, left)
+    elif whose(before, facts.member_uid)[0] == facts.member_uid:
+        _judge_own(now, facts, operation, before, left)
+    else:
+        _judge_copy(now, facts, operation, before, left)
+
+
+def _judge_status(now: dict[str, Obj | None], facts: Facts, operation: Patch, before: Obj, after: Obj) -> None:
+    if (before.get("status") or {}) == (after.get("status") or {}):
+        return
+    member, hub = now["member"], now["hub"]
+    need(member is not None and hub is not None, "a status has a source and a target")
+    assert member is not None and hub is not None
+    same = whose(member, facts.member_uid) == whose(hub, facts.hub_uid)
+    need(same, "a status never goes to another object of the same name")
+    if operation.side == "hub":
+        need(facts.processor == facts.member, "only the processor's syncer writes status on the hub")
+    else:
+        lost = not before.get("status")
+        need(facts.processor != facts.member or lost, "the processor's status comes back only where it was lost")
+
+
+def _names(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
+    return {k for k in {*old, *new} if old.get(k) != new.get(k)}
+
+
+def _fields(obj: Obj) -> Obj:
+    return {k: v for k, v in obj.items() if k not in ("metadata", "status")}
+
+
+def _judge_own(now: dict[str, Obj | None], facts: Facts, operation: Patch, before: Obj, after: Obj) -> None:
+    need(_fields(before) == _fields(after), "the user's fields are not ours")
+    need(part(before, "labels") == part(after, "labels"), "the user's labels are not ours")
+    notes = _names(part(before, "annotations"), part(after, "annotations"))
+    need(notes <= {names.SYNC_STATE}, "the user's annotations are not ours")
+    removed, added = _moved(before, after)
+    need(removed | added <= {names.SYNC_FINALIZER}, "others' finalizers are not ours")
+    if removed and going(before):
+        need(not facts.quarantined, "nothing is released for a hub that is not known")
+        hub = now["hub"]
+        need(operation.proof == Proof("hub", hub["metadata"]["uid"] if hub else ""), "a release is proven")
+        need(hub is None or whose(hub, facts.hub_uid)[0] != facts.member_uid, "its hub copy is gone before it is")
+
+
+def _judge_copy(now: dict[str, Obj | None], facts: Facts, operation: Patch, before: Obj, after: Obj) -> None:
+    need(not facts.quarantined, "a hub that is not known is not followed")
+    need(finalizers(before) == finalizers(after), "an operator's finalizers are not ours")
+    hub = now["hub"]
+    if whose(after, facts.member_uid)[0] == facts.member_uid:
+        need(facts.keeps, "a copy becomes an object of its own only where copies outlive their origin")
+        need(part(after, "annotations").get(names.SYNC_STATE) == names.KEPT, "what is kept is marked as kept")
+        need({**before, "metadata": 0} == {**after, "metadata": 0}, "what is kept stays as it is")
+        _judge_removal(before, hub, facts, operation)
+        return
+    for place in ("labels", "annotations"):
+        wanted = set(part(hub, place)) if hub else set()
+        ours = _carried(before, place) | wanted | MARKS | {names.ORIGIN}
+        need(_names(part(before, place), part(after, place)) <= ours, f"an operator's {place} are not ours")
+
+
+def _carried(copy: Obj, place: str) -> set[str]:
+    try:
+        noted = json.loads(part(copy, "annotations").get(names.ORIGIN_KEYS, "{}"))
+        return {k for k in noted.get(place, ()) if isinstance(k, str) and not k.startswith("tmc.io/")}
+    except (ValueError, AttributeError, TypeError):
+        return set()
+
+
+def _moved(before: Obj, after: Obj) -> tuple[set[str], set[str]]:
+    old, new = set(finalizers(before)), set(finalizers(after))
+    return old - new, new - old
+
+
+def _judge_hub(now: dict[str, Obj | None], facts: Facts, operation: Patch, before: Obj, after: Obj) -> None:
+    removed, added = _moved(before, after)
+    need(not removed or going(before), "no finalizer is taken off the hub from what lives")
+    if removed:
+        need(not facts.quarantined, "nothing is released on a hub that is not known")
+    if whose(before, facts.hub_uid)[0] != facts.member_uid:
+        need(removed | added <= {names.finalizer_of(facts.member)}, "others' finalizers are not ours")
+        need({**before, "metadata": 0, "status": 0} == {**after, "metadata": 0, "status": 0}, "another's fields")
+        for place in ("labels", "annotations"):
+            need(part(before, place) == part(after, place), f"another's {place}")
+        if removed:
+            _judge_letting_go(now, facts, operation, before)
+        return
+    need(not added, "the origin holds its own object, not its hub copy")
+    need(all(f.startswith(names.PREFIX) for f in removed), "others' finalizers are not ours")
+    members = {names.finalizer_of(m) for m in facts.members if m != facts.member}
+    need(facts.grace_over or not removed & members, "members are waited for until the grace is over")
+    member = now["member"]
+    for place in ("labels", "annotations"):
+        wanted = set(part(member, place)) if member else set()
+        ours = _carried(before, place) | wanted | MARKS | {names.ORIGIN}
+        need(_names(part(before, place), part(after, place)) <= ours, f"others' {place} are not ours")
+
+
+def _judge_letting_go(now: dict[str, Obj | None], facts: Facts, operation: Patch, hub: Obj) -> None:
+    member = now["member"]
+    seen = Proof("member", member["metadata"]["uid"] if member else "")
+    need(operation.proof == seen, "a member lets go of the hub object only when it provably has no copy")
+    source = whose(hub, facts.hub_uid)
+    copied = member is not None and whose(member, facts.member_uid) == source
+    losing = facts.hub_kind_going or (facts.hub_namespace_going and source[0] != facts.hub_uid)
+    need(not copied or losing, "a member that has a copy does not let go of the hub object")
+
+
+def _judge_bury(now: dict[str, Obj | None], facts: Facts, operation: Bury) -> None:
+    hub, member = now["hub"], now["member"]
+    need(not facts.quarantined, "nothing is buried on a hub that is not known")
+    need(facts.grace_over and operation.pending, "only members that were waited for long enough are written to")
+    need(hub is not None and going(hub), "only what goes is buried")
+    assert hub is not None
+    need(whose(hub, facts.hub_uid) == (facts.member_uid, operation.origin_uid), "each buries its own")
+    alive = member is not None and member["metadata"]["uid"] == operation.origin_uid and not going(member)
+    need(not alive, "the living are not buried")
+    away = {names.finalizer_of(m) for m in operation.pending}
+    need(away <= set(finalizers(hub)), "whoever has let go needs no tombstone")
+    need(member is not None or operation.proof == Proof("member"), "absence is proven before it buries")
+
+
+def _judge_acknowledge(now: dict[str, Obj | None], facts: Facts, operation: Acknowledge) -> None:
+    member = now["member"]
+    need(not facts.quarantined, "nothing is acknowledged to a hub that is not known")
+    need(operation.origin_uid in facts.tombstones, "only what was asked is acknowledged")
+    proven = Proof("member", member["metadata"]["uid"] if member else "")
+    need(operation.proof == proven, "a member acknowledges only when it provably has no copy")
+    copied = member is not None and whose(member, facts.member_uid)[0] != facts.member_uid
+    holds = copied and member is not None and whose(member, facts.member_uid)[1] == operation.origin_uid
+    need(not holds, "a member that has the copy does not acknowledge")
