@@ -10,10 +10,12 @@ from typing import Final
 from tmc.api.client import ApiClient, Object
 from tmc.controller.coordinator import Coordinator
 from tmc.controller.executor import EXECUTORS
+from tmc.controller.metrics import ControllerMetrics, CountedWriter
 from tmc.controller.resources import SYNCED_RESOURCES, TASK_QUEUES, TERM_KEY, Standing, standing
 from tmc.controller.settings import Settings
 from tmc.controller.writer import FIELD_MANAGER, StatusWriter
 from tmc.core.events import EventRecorder
+from tmc.core.keys import ObjectKey
 from tmc.core.lease import LeaderElector
 from tmc.core.reflector import Reflector
 
@@ -25,12 +27,11 @@ _LOG = logging.getLogger(__name__)
 class Controller:
     """One process's candidacy. Replicas follow everything all the time, so that a successor starts at once."""
 
-    def __init__(self, client: ApiClient, settings: Settings) -> None:
+    def __init__(self, client: ApiClient, settings: Settings, metrics: ControllerMetrics | None = None) -> None:
         self._settings = settings
+        self._metrics = metrics or ControllerMetrics()
         self._terms = Reflector(client, SYNCED_RESOURCES, on_change=lambda _: self._wake(), floor=settings.floor)
-        self._queues = Reflector(
-            client, TASK_QUEUES, on_change=lambda key: self.coordinator.changed(key), floor=settings.floor
-        )
+        self._queues = Reflector(client, TASK_QUEUES, on_change=self._changed, floor=settings.floor)
         self.elector = LeaderElector(client, settings.namespace, LEASE, field_manager=FIELD_MANAGER)
         self._events = EventRecorder(client, FIELD_MANAGER)
         self._telling: set[asyncio.Task[None]] = set()
@@ -38,7 +39,7 @@ class Controller:
             cluster=settings.cluster,
             identity=self.elector.identity,
             objects=self._queues.store,
-            writer=StatusWriter(client, self._queues.store.remember),
+            writer=CountedWriter(StatusWriter(client, self._queues.store.remember), self._metrics),
             executor=EXECUTORS[settings.executor](settings.processing_delay),
             workers=settings.workers,
             standing=self._standing,
@@ -70,6 +71,10 @@ class Controller:
                     reflector.resource.name,
                     self._settings.cluster,
                 )
+
+    def _changed(self, key: ObjectKey) -> None:
+        self._metrics.seen(key, self._queues.store.get(key))
+        self.coordinator.changed(key)
 
     def _wake(self) -> None:
         self.coordinator.wake()

@@ -22,7 +22,7 @@ from typing import Any
 from tmc.api.client import ApiClient
 from tmc.api.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from tmc.api.resource import LEASES
-from tmc.core.vitals import Promises, Vitals
+from tmc.core.vitals import Promises, current_vitals
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ class LeaderElector:
         duration: float = 9.0,
         renew: float = 3.0,
         field_manager: str = "tmc",
-        vitals: Vitals | None = None,
     ) -> None:
         if not 0 < renew < duration:
             raise ValueError(f"renew {renew} must be more than 0 and less than duration {duration}")
@@ -58,7 +57,7 @@ class LeaderElector:
         self._held_until = 0.0
         self._answered_at = 0.0  # when the API server last told us of the Lease
         self._promises = Promises()
-        self._vitals = vitals or Vitals()
+        self._vitals = current_vitals()
 
     @property
     def leading(self) -> bool:

@@ -26,7 +26,7 @@ from tmc.core.backoff import Backoff
 from tmc.core.diff import Differences, compare
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.store import Store, version_of
-from tmc.core.vitals import Promises, Vitals
+from tmc.core.vitals import Promises, current_vitals
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +75,13 @@ class Reflector:
         inactivity: float = BOOKMARK_SILENCE_SECONDS,
         field_selector: str = "",
         label_selector: str = "",
-        vitals: Vitals | None = None,
     ) -> None:
         self.resource = resource
         self.cluster = client.connection.name
         self.store = Store()
         self.resource_version = 0
         self.last_contact = 0.0
-        self._vitals = vitals or Vitals()
+        self._vitals = current_vitals()
         self._promises = Promises()
         self.stats = self._vitals.counters(("reflector", self.cluster, resource.name), ReflectorStats)
         self._client = client

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 STUCK_SECONDS = 600.0  # beyond what was promised; far more than any deadline of a request
@@ -57,6 +58,15 @@ class Vitals:
         self._counters: dict[tuple[str, ...], Any] = {}
 
     @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Everything that is made in the block, and in tasks that begin in it, belongs to these vitals."""
+        token = _NOTING.set(self)
+        try:
+            yield
+        finally:
+            _NOTING.reset(token)
+
+    @contextmanager
     def at_work(self, part: P) -> Iterator[P]:
         """The part counts until the block is left, however it is left."""
         self._parts.append(part)
@@ -88,3 +98,11 @@ class Vitals:
 
     def labels(self) -> list[str]:
         return sorted(part.label for part in self._parts)
+
+
+_NOTING: ContextVar[Vitals] = ContextVar("vitals")
+
+
+def current_vitals() -> Vitals:
+    """Those of the process; handed down by context, so that no part can be forgotten. Outside of one: new ones."""
+    return _NOTING.get(None) or Vitals()

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from tmc.api.errors import ApiError, Unreachable
 from tmc.core.backoff import Backoff
-from tmc.core.vitals import Vitals
+from tmc.core.vitals import current_vitals
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class QueueStats:
 class WorkQueue(Generic[K]):
     """Use from one event loop. Keys survive the end of ``run``: a later ``run`` goes on with them."""
 
-    def __init__(self, name: str = "", *, vitals: Vitals | None = None) -> None:
+    def __init__(self, name: str = "") -> None:
         self.name = name
-        self._vitals = vitals or Vitals()
+        self._vitals = current_vitals()
         self.stats = self._vitals.counters(("queue", name), QueueStats)
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()

@@ -83,7 +83,7 @@ class Fabric:
     def __init__(self, ends: Ends, *, floor: float, on_change: Callable[[], None]) -> None:
         self._ends = ends
         self._on_change = on_change
-        self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue()
+        self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue("mirror")
         hub, member = ends.clients["hub"], ends.clients["member"]
         self.unreadable: dict[str, str] = {}  # why a declared kind is left out, by name
         self._levelled: dict[str, int] = {}  # the epoch for which the copies of a kind are level with the hub

@@ -41,12 +41,9 @@ class KindSyncer:
         self._fabric = fabric
         self._resources = resources
         self._waiting = ends.metrics.waiting(kind.name)
-        vitals = ends.metrics.vitals
-        self._queue: WorkQueue[ObjectKey] = WorkQueue(kind.name, vitals=vitals)
+        self._queue: WorkQueue[ObjectKey] = WorkQueue(kind.name)
         self._reflectors: dict[Side, Reflector] = {
-            side: Reflector(
-                ends.clients[side], resources[side], on_change=partial(self._noticed, side), floor=floor, vitals=vitals
-            )
+            side: Reflector(ends.clients[side], resources[side], on_change=partial(self._noticed, side), floor=floor)
             for side in ends.clients
         }
         stores = {side: reflector.store for side, reflector in self._reflectors.items()}

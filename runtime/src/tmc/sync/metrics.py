@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tmc.core.vitals import Vitals
+from tmc.core.vitals import Vitals, current_vitals
 from tmc.sync.latency import Carried, Waiting
 from tmc.sync.operations import Side
 
@@ -19,10 +19,8 @@ _DIRECTION: dict[Side, str] = {"hub": "up", "member": "down"}
 class SyncMetrics:
     """The meters of a syncer, in ``registry`` if one is given; what they say is in docs/metrics.md."""
 
-    def __init__(
-        self, member: str = "", vitals: Vitals | None = None, registry: CollectorRegistry | None = None
-    ) -> None:
-        self.vitals = vitals or Vitals()
+    def __init__(self, member: str = "", registry: CollectorRegistry | None = None) -> None:
+        self.vitals = current_vitals()
         self._writes = Counter(
             "tmc_sync_writes", "Writes that an API server acknowledged.", ("kind", "side", "why"), registry=registry
         )

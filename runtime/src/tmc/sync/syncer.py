@@ -49,7 +49,7 @@ class Syncer:
     def __init__(self, ends: Ends, *, floor: float) -> None:
         self._ends = ends
         self._floor = floor
-        self._queue: WorkQueue[str] = WorkQueue()
+        self._queue: WorkQueue[str] = WorkQueue("fabric")
         self._fabric = Fabric(ends, floor=floor, on_change=lambda: self._queue.add(_RECONCILE))
         self._running: dict[str, tuple[SyncedKind, KindSyncer, asyncio.Task[None]]] = {}
         self._faults: set[tuple[str, Side]] = set()
