@@ -86,12 +86,12 @@ def request_token(client: Client, wish: Wish) -> str:
         raise TmcError(f"no token for {wish.namespace}/{wish.account} from '{client.label}': {error}") from error
 
 
-def serves(token: str | None, account_uid: str, now: float) -> bool:
-    """Whether ``token`` belongs to the account of that uid and has more than half of its life left."""
+def serves(token: str | None, account_uid: str, now: float, *, least: float = 0.5) -> bool:
+    """Whether ``token`` belongs to the account of that uid and has more than ``least`` (a share) of its life left."""
     claims = _claims(token)
     issued, expires = claims.get("iat", 0), claims.get("exp", 0)
     bound_to = (claims.get("kubernetes.io") or {}).get("serviceaccount", {}).get("uid")
-    return bool(bound_to == account_uid and expires - now > (expires - issued) / 2)
+    return bool(bound_to == account_uid and expires - now > (expires - issued) * least)
 
 
 def _claims(token: str | None) -> dict[str, Any]:

@@ -54,8 +54,15 @@ options:
     description:
       - Folder for C(hub.kubeconfig), C(local.kubeconfig) and their token files; made with mode C(0700) when it is not
         there.
-      - Without it no token is issued. With O(state=absent) the files are removed.
+      - Without it and without O(credentials_secret) no token is issued. With O(state=absent) the files are removed.
     type: path
+  credentials_secret:
+    description:
+      - Secret of the member's own cluster, as C(NAMESPACE/NAME), for C(hub.kubeconfig) and C(hub.token), where the syncer runs
+        in the cluster. Nothing is written to a file.
+      - A token that is there already, such as one that the syncer has renewed, is kept while more than a quarter of its life
+        is left. With O(state=absent) the Secret is removed.
+    type: str
   token_lifetime:
     description:
       - Seconds for which a token is asked for; 600 at least. One with more than half of its life left is kept.
@@ -142,7 +149,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _apply, _fabric, _names, _tokens
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _apply, _fabric, _names, _token_secret, _tokens
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
     InvalidInput,
     KubeconfigMissing,
@@ -200,6 +207,9 @@ class Join:
         hub = _apply.plan_absent(self.hub, [*reversed(_fabric.hub_identity(self.name, uid or "")), member])
         result = self._carry_out(hub, local)
         removed = [_tokens.remove(wish, check_mode=self.module.check_mode) for wish in self._wishes().values()]
+        if self.params["credentials_secret"] and uid:
+            where = self.params["credentials_secret"]
+            removed.append(_token_secret.remove(self.local, where, check_mode=self.module.check_mode))
         result["changed"] |= any(removed)
         return result | {"name": self.name, "cluster_uid": uid, "hub_uid": hub_uid}
 
@@ -264,8 +274,11 @@ class Join:
     def _credentials(self, changed: bool) -> Result:
         clients = {"hub": self.hub, "local": self.local}
         wishes = self._wishes()
+        if self.params["credentials_secret"]:
+            wish, where = self._wish("hub"), self.params["credentials_secret"]
+            changed |= _token_secret.ensure(self.hub, self.local, wish, where, check_mode=self.module.check_mode)
         if not wishes:
-            return {}
+            return {"changed": changed}
         renewed = [
             side
             for side, wish in wishes.items()
@@ -275,29 +288,17 @@ class Join:
         return {"credentials": {**paths, "renewed": renewed}, "changed": changed or bool(renewed)}
 
     def _wishes(self) -> dict[str, _tokens.Wish]:
-        folder = self.params["credentials_dir"]
-        if not folder:
-            return {}
-        sides = {
-            "hub": (
-                _names.HUB_NAMESPACE,
-                f"syncer-{self.name}",
-                self.params["hub_name"] or "hub",
-                self.params["hub_server"],
-            ),
-            "local": (_names.MEMBER_NAMESPACE, _names.MEMBER_SYNCER, self.name, self.params["local_server"]),
-        }
-        return {
-            side: _tokens.Wish(
-                os.path.join(folder, f"{side}.kubeconfig"),
-                namespace,
-                account,
-                cluster,
-                self.params["token_lifetime"],
-                server,
-            )
-            for side, (namespace, account, cluster, server) in sides.items()
-        }
+        return {side: self._wish(side) for side in ("hub", "local")} if self.params["credentials_dir"] else {}
+
+    def _wish(self, side: str) -> _tokens.Wish:
+        """The kubeconfig for one side; without O(credentials_dir) its path is only a name."""
+        namespace, account, cluster = {
+            "hub": (_names.HUB_NAMESPACE, f"syncer-{self.name}", self.params["hub_name"] or "hub"),
+            "local": (_names.MEMBER_NAMESPACE, _names.MEMBER_SYNCER, self.name),
+        }[side]
+        path = os.path.join(self.params["credentials_dir"] or "", f"{side}.kubeconfig")
+        lifetime, server = self.params["token_lifetime"], self.params[f"{side}_server"]
+        return _tokens.Wish(path, namespace, account, cluster, lifetime, server)
 
 
 def check(params: dict[str, Any]) -> None:
@@ -311,6 +312,8 @@ def check(params: dict[str, Any]) -> None:
         )
     if problem:
         raise InvalidInput(problem)
+    if params["credentials_secret"]:
+        _token_secret.split(params["credentials_secret"])
     for option in ("hub_server", "local_server"):
         if params[option]:
             check_server(params[option], f"option {option}")
@@ -330,6 +333,7 @@ def main() -> None:
         "hub_context": {"type": "str"},
         "hub_name": {"type": "str"},
         "credentials_dir": {"type": "path"},
+        "credentials_secret": {"type": "str", "no_log": False},
         "token_lifetime": {"type": "int", "default": 86400, "no_log": False},
         "hub_server": {"type": "str"},
         "local_server": {"type": "str"},
