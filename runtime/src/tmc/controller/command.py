@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from tmc.api.client import ApiClient
 from tmc.api.incluster import connection_from
+from tmc.controller.metrics import counting
 from tmc.controller.service import Controller
 from tmc.controller.settings import add_arguments, read_settings
 from tmc.core.credentials import keep_token_file_fresh
-from tmc.core.health import serving
 from tmc.core.logs import configure_logging
-from tmc.core.vitals import Vitals
+from tmc.core.observed import observed
 
 NAME = "controller"
 HELP = "work on the TaskQueues of all clusters, from the one that is their processor"
@@ -26,14 +26,14 @@ async def run(args: argparse.Namespace) -> int:
     """Until cancelled. Raises SettingsError and KubeconfigError before anything is done."""
     settings = read_settings(args)
     connection = replace(connection_from(settings.kubeconfig), name=settings.cluster)
-    configure_logging(args.log_format)
-    vitals = Vitals()
+    configure_logging(args.log_format, cluster=settings.cluster)
+    api = ApiClient(connection)
     async with (
-        serving(args, vitals, lambda: b""),
-        ApiClient(connection) as client,
+        observed(args, NAME, [api]) as registry, counting(registry) as metrics,
+        api as client,
         asyncio.TaskGroup() as group,
     ):
         if settings.kubeconfig is not None:  # kubelet renews the token of a pod
             group.create_task(keep_token_file_fresh(client, settings.namespace, SERVICE_ACCOUNT))
-        group.create_task(Controller(client, settings).run())
+        group.create_task(Controller(client, settings, metrics).run())
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter as Tally
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter
@@ -49,16 +49,17 @@ class ControllerMetrics:
         else:
             self._phases[key] = str((queue.get("status") or {}).get("phase") or UNSTARTED)
 
-    @contextmanager
-    def reading_the_ledger(self) -> Iterator[None]:
-        """While the block runs, every line of the ledger is counted: the two cannot disagree."""
-        reader = _LedgerReader(self)
-        ledger = logging.getLogger(LEDGER)
-        ledger.addHandler(reader)
-        try:
-            yield
-        finally:
-            ledger.removeHandler(reader)
+
+@asynccontextmanager
+async def counting(registry: CollectorRegistry) -> AsyncIterator[ControllerMetrics]:
+    """While the block runs, every line of the ledger is counted, so that the two cannot disagree."""
+    metrics = ControllerMetrics(registry)
+    reader, ledger = _LedgerReader(metrics), logging.getLogger(LEDGER)
+    ledger.addHandler(reader)
+    try:
+        yield metrics
+    finally:
+        ledger.removeHandler(reader)
 
 
 class CountedWriter:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Literal
 
 import orjson
@@ -23,7 +25,14 @@ def mask(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """``ts`` (RFC 3339, UTC), ``level``, ``logger``, ``msg``, the ``extra`` fields, and ``error`` with a traceback."""
+    """``ts`` (RFC 3339, UTC), ``level``, ``logger``, ``msg``, the ``extra`` fields, and ``error`` with a traceback.
+
+    ``context``: fields that every line of this process has, such as the name of its cluster.
+    """
+
+    def __init__(self, context: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__()
+        self._context = dict(context)
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -33,6 +42,7 @@ class JsonFormatter(logging.Formatter):
             "msg": record.getMessage(),
         }
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in line}
+        line = {**line, **{name: value for name, value in self._context.items() if name not in line}}
         if record.exc_info and record.exc_info[0]:
             line["error"] = self.formatException(record.exc_info)
         return mask(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
@@ -48,8 +58,8 @@ class TextFormatter(logging.Formatter):
         return mask(super().format(record))
 
 
-def configure_logging(fmt: Literal["json", "text"], level: int = logging.INFO) -> None:
-    """Send all logging to stderr; replaces what was configured before."""
+def configure_logging(fmt: Literal["json", "text"], level: int = logging.INFO, **context: str) -> None:
+    """Send all logging to stderr; replaces what was configured before. ``context`` is on every line of JSON."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if fmt == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(context) if fmt == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -94,6 +94,8 @@ class Vitals:
 
     def unready(self) -> dict[str, str]:
         """Why this replica cannot do its job at present, by part; empty: it can."""
+        if not self._parts:
+            return {"process": "nothing is at work yet"}
         return {part.label: why for part in self._parts if (why := part.unready())}
 
     def labels(self) -> list[str]:

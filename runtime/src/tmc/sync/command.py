@@ -14,13 +14,14 @@ from tmc.api.kubeconfig import Connection, load_kubeconfig
 from tmc.core import health
 from tmc.core.backoff import Backoff
 from tmc.core.credentials import TokenSecret, keep_token_file_fresh, keep_token_fresh
-from tmc.core.health import serving
 from tmc.core.lease import LeaderElector
 from tmc.core.logs import configure_logging
+from tmc.core.observed import observed
 from tmc.core.settings import SettingsError, env_duration, parse_duration
-from tmc.core.vitals import Vitals
+from tmc.core.vitals import current_vitals
 from tmc.sync import names
 from tmc.sync.ends import Ends
+from tmc.sync.metrics import SyncMetrics
 from tmc.sync.syncer import Syncer, connect
 
 NAME = "syncer"
@@ -62,21 +63,17 @@ async def run(args: argparse.Namespace) -> int:
         SettingsError, KubeconfigError: an option or a kubeconfig is of no use.
         SameCluster: both kubeconfigs lead to one cluster.
     """
-    configure_logging(args.log_format)
+    configure_logging(args.log_format, member=args.member)
     if args.sync_interval is not None:
         floor = parse_duration(args.sync_interval, name="--sync-interval", minimum=1, maximum=3600)
     else:
         floor = env_duration("CONTROLLER_SYNC_INTERVAL", "10s", minimum=1, maximum=3600)
     local = replace(connection_from(args.kubeconfig), name=args.member)
     remote = replace(load_kubeconfig(args.hub_kubeconfig), name=args.hub)
-    vitals = Vitals()
-    async with (
-        serving(args, vitals, lambda: b""),
-        ApiClient(local) as member,
-        ApiClient(remote) as hub,
-    ):
-        secret = _token_secret(args.hub_token_secret, member, remote)
-        await _Replica(args, floor, member, hub, secret).run()
+    member, hub = ApiClient(local), ApiClient(remote)
+    secret = _token_secret(args.hub_token_secret, member, remote)
+    async with observed(args, NAME, [member, hub]) as registry, member, hub:
+        await _Replica(args, floor, member, hub, secret, SyncMetrics(args.member, registry)).run()
     return 0
 
 
@@ -97,13 +94,20 @@ class _Replica:
     """One process's candidacy. A standby keeps nothing but its connections."""
 
     def __init__(
-        self, args: argparse.Namespace, floor: float, member: ApiClient, hub: ApiClient, secret: TokenSecret | None
+        self,
+        args: argparse.Namespace,
+        floor: float,
+        member: ApiClient,
+        hub: ApiClient,
+        secret: TokenSecret | None,
+        metrics: SyncMetrics,
     ) -> None:
         self._args = args
         self._floor = floor
         self._member = member
         self._hub = hub
         self._secret = secret
+        self._metrics = metrics
 
     async def run(self) -> None:
         args = self._args
@@ -127,10 +131,26 @@ class _Replica:
 
     async def _connected(self) -> Ends:
         """Try until both clusters answer: a syncer that starts before its clusters waits for them."""
-        backoff = Backoff(0.2, 10.0)
-        while True:
-            try:
-                return await connect(self._member, self._hub, member_name=self._args.member, hub_name=self._args.hub)
-            except (ApiError, Unreachable) as error:
-                log.warning("not connected yet", extra={"error": str(error)})
-                await asyncio.sleep(backoff.next())
+        args, backoff = self._args, Backoff(0.2, 10.0)
+        with current_vitals().at_work(_Connecting()) as connecting:
+            while True:
+                try:
+                    ends = await connect(self._member, self._hub, member_name=args.member, hub_name=args.hub)
+                    return replace(ends, metrics=self._metrics)
+                except (ApiError, Unreachable) as error:
+                    connecting.problem = f"not connected yet: {error}"
+                    log.warning("not connected yet", extra={"error": str(error)})
+                    await asyncio.sleep(backoff.next())
+
+
+class _Connecting:
+    label = "connection"
+
+    def __init__(self) -> None:
+        self.problem = "not connected yet"
+
+    def stuck(self) -> str:
+        return ""
+
+    def unready(self) -> str:
+        return self.problem
