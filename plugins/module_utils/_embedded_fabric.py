@@ -167,6 +167,7 @@ class Fabric:
         for program in self._programs(name):
             yield self.supervisor.conf(program)
             yield self.supervisor.definition(program)
+            yield self.state.run / f"{program}.url"
             if not keep_logs and self.state.logs.is_dir():
                 yield from sorted(self.state.logs.glob(f"{program}.log*"))
         yield self.state.plane(name)
@@ -177,6 +178,7 @@ class Fabric:
             yield from sorted(self.state.planes.glob(f"{REMOVING}*"))
         yield self.state.supervisor
         yield self.state.credentials
+        yield self.state.run
         if not keep_logs:
             yield self.state.logs
             yield self.state.report

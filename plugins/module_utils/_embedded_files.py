@@ -22,7 +22,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_valida
 MARKER = ".tmc-cross-cluster"
 OWNER = "tmc.cross_cluster"
 # What the collection puts at the top of a state directory. Anything else there is somebody else's.
-KNOWN = frozenset({MARKER, "kubeconfigs", "logs", "report.json", "credentials", "supervisor", "planes"})
+KNOWN = frozenset({MARKER, "kubeconfigs", "logs", "report.json", "run", "credentials", "supervisor", "planes"})
 MARKER_TEXT = json.dumps({"owner": OWNER, "note": "this directory is removed by the role that made it"}) + "\n"
 
 
@@ -37,6 +37,7 @@ class State:
         self.credentials = self.root / "credentials"
         self.logs = self.root / "logs"
         self.report = self.root / "report.json"
+        self.run = self.root / "run"  # where the health endpoints of running processes are, a file each
         self.supervisor = self.root / "supervisor"
 
     def plane(self, cluster: str) -> Path:
