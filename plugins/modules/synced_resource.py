@@ -166,7 +166,6 @@ objects:
   sample: ["create ConfigMap tmc-system/taskqueues.demo.tmc.io", "create SyncedResource taskqueues.demo.tmc.io"]
 """
 
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -174,16 +173,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import (
     _admission,
     _apply,
+    _declare,
     _fabric,
     _fence,
     _names,
     _policy,
 )
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
-    ApiError,
     InvalidInput,
     NotReady,
-    TmcError,
 )
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import connect, run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import MUTUALLY_EXCLUSIVE, auth_spec
@@ -196,8 +194,6 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources impor
 
 Result = dict[str, Any]
 Object = dict[str, Any]
-PATIENCE = 10.0  # seconds for which a conditional write is tried anew
-PAUSE = 0.05  # seconds between two tries
 
 
 class Declaration:
@@ -219,7 +215,7 @@ class Declaration:
         _apply.check_rights(self.client, [*changes, *others])
         if not self.check_mode:
             # First the ConfigMap, which the policies look up: one without its parameter denies everything.
-            spec = self._declare(changes, spec)
+            spec = _declare.declare(self.client, self.kind.name, self._declaration)
             _apply.carry_out(self.client, others, checked=True)
         return self._result([*changes, *others]) | {"spec": spec, "epoch": spec["epoch"], "kind": about}
 
@@ -270,13 +266,7 @@ class Declaration:
             self._require_namespace()
         # What is on a member already is its syncer's.
         spec = live["spec"] if live and not self.hub else self._wanted(live, fence)
-        parameters = _policy.parameters(self.kind.name, spec)
-        changes = []
-        if fence is None or (self.hub and not _fence.holds(fence, parameters)):
-            changes.append(_apply.Change(CONFIG_MAP, fence, parameters))
-        if live is None or not _apply.contains(live["spec"], spec):
-            changes.append(_apply.Change(SYNCED_RESOURCE, live, _fabric.synced_resource(self.kind.name, spec)))
-        return changes, spec
+        return _declare.due(self.kind.name, live, fence, spec, hub=self.hub), spec
 
     def _require_namespace(self) -> None:
         if self.client.get(NAMESPACE, _names.HUB_NAMESPACE) is None:
@@ -298,36 +288,6 @@ class Declaration:
             "namespaces": self.params["namespaces"],
             "onOriginDeleted": self.params["on_origin_deleted"],
         }
-
-    def _declare(self, changes: list[_apply.Change], spec: Object) -> Object:
-        """Compare and swap: whoever else moves the processor meanwhile is seen, and the epoch counted from there."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                for change in changes:
-                    spec = self._try_write(change).get("spec", spec)
-                return spec
-            except ApiError as error:
-                if not self._is_overtaken(error) or time.monotonic() > deadline:
-                    raise TmcError(f"cannot declare {self.kind.name} on '{self.client.label}': {error}") from error
-            time.sleep(PAUSE)
-            changes, spec = self._declaration()
-
-    def _is_overtaken(self, error: ApiError) -> bool:
-        """By another's write; or admission, which follows its own watch, has not seen our ConfigMap yet."""
-        return error.status == 409 or f"'tmc-term.{self.kind.name}'" in str(error)
-
-    def _try_write(self, change: _apply.Change) -> Object:
-        wanted = change.after or {}
-        if change.before is None:
-            return self.client.create(change.resource, wanted, strict=True)
-        content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind", "metadata")}
-        version = {
-            "resourceVersion": change.before["metadata"]["resourceVersion"],
-            "labels": wanted["metadata"]["labels"],
-        }
-        where = wanted["metadata"].get("namespace", "")
-        return self.client.patch(change.resource, self.kind.name, {"metadata": version, **content}, where, strict=True)
 
     def _result(self, changes: list[_apply.Change]) -> Result:
         return {

@@ -56,7 +56,7 @@ def install(kubeconfig: Path, manifests: Path, *folders: str) -> None:
     """As `kubectl apply --server-side -f` does it, and until the kinds are served."""
     client = Client(_kubeconfig.load_file(str(kubeconfig)))
     paths = [path for folder in folders for path in sorted((manifests / folder).glob("*.yaml"))]
-    objects = [obj for path in paths for obj in yaml.safe_load_all(path.read_text()) if obj]
+    objects = [obj for path in paths for obj in yaml.safe_load_all(path.read_text()) if obj and "metadata" in obj]
     for obj in sorted(objects, key=lambda obj: obj["kind"] != "Namespace"):
         metadata = obj["metadata"]
         place = metadata.get("namespace", "")
