@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tmc.controller.executor import receipt
 from tmc.controller.model import Queue, Task, Term, parse_queue
 from tmc.controller.plan import Decision, Outcome, Progress, Run, decide, settle
-from tmc.controller.simulate import simulated_result
 from tmc.controller.status import Author
 
 T0, T1 = "2026-01-01T00:00:00Z", "2026-01-01T00:00:10Z"
@@ -49,13 +49,22 @@ def queue(name: str = "q", tasks: Sequence[Any] = ("a", "b"), **more: Any) -> Qu
     return parse_queue(queue_object(name, tasks, **more))
 
 
-def settled(of: Queue, runs: Mapping[str, Run] | None = None, author: Author = ME) -> Progress:
-    return settle(of, author, runs or {}, simulated_result)
+def settled(
+    of: Queue, runs: Mapping[str, Run] | None = None, author: Author = ME, *, resumable: bool = False
+) -> Progress:
+    return settle(of, author, runs or {}, receipt, resumable=resumable)
 
 
-def step(of: Queue, runs: Mapping[str, Run] | None = None, grants: int = 99, author: Author = ME) -> Decision:
+def step(
+    of: Queue,
+    runs: Mapping[str, Run] | None = None,
+    grants: int = 99,
+    author: Author = ME,
+    *,
+    resumable: bool = False,
+) -> Decision:
     """What is written when as many workers as it wants, at most `grants`, are free."""
-    progress = settled(of, runs, author)
+    progress = settled(of, runs, author, resumable=resumable)
     return decide(progress, min(grants, progress.wanted), author, T1)
 
 
@@ -72,7 +81,7 @@ def ended(runs: Mapping[str, Run], uid: str = "uid-q", **outcomes: Outcome) -> d
 
 
 def success(task: Task, uid: str = "uid-q") -> Outcome:
-    return Outcome(True, result=simulated_result(uid, task))
+    return Outcome(True, result=receipt(uid, task))
 
 
 def states(status: Mapping[str, Any]) -> dict[str, tuple[str, int]]:

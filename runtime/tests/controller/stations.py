@@ -13,7 +13,7 @@ from typing import Any
 from tmc.api.client import ApiClient
 from tmc.api.kubeconfig import Connection
 from tmc.controller.coordinator import Coordinator
-from tmc.controller.executor import Executor
+from tmc.controller.executor import Attempt, Executor, receipt
 from tmc.controller.model import Task, Term
 from tmc.controller.plan import Outcome
 from tmc.controller.resources import TASK_QUEUES, Standing
@@ -26,7 +26,7 @@ STATUS_WRITES = ("PATCH", TASK_QUEUES.name)
 FLOOR = 10.0
 
 
-class GatedExecutor:
+class GatedExecutor(Executor):
     """Attempts wait until they are let go. `order`: names as they began; `most`: how many ran at the same time."""
 
     def __init__(self) -> None:
@@ -49,7 +49,8 @@ class GatedExecutor:
         self._open = True
         self.release(*self._gates)
 
-    async def execute(self, origin_uid: str, task: Task, attempt: int) -> Outcome:
+    async def execute(self, attempt: Attempt) -> Outcome:
+        task = attempt.task
         gate = self._gates[task.name] = asyncio.Event()
         self.order.append(task.name)
         self.most = max(self.most, len(self._gates))
@@ -63,10 +64,10 @@ class GatedExecutor:
         finally:
             if self._gates.get(task.name) is gate:
                 del self._gates[task.name]
-        return simulated_outcome(origin_uid, task, attempt)
+        return simulated_outcome(attempt.queue.origin_uid, task, attempt.number)
 
     def result_of(self, origin_uid: str, task: Task) -> str | None:
-        return SimulateExecutor(0.0).result_of(origin_uid, task)
+        return receipt(origin_uid, task)
 
 
 @dataclass

@@ -11,7 +11,8 @@ from runtime.tests.controller.stations import GatedExecutor, Ledger, station
 from runtime.tests.fakeapi import Call, FakeApi
 from runtime.tests.waiting import eventually
 from tmc.controller import coordinator
-from tmc.controller.model import Task, Term
+from tmc.controller.executor import Attempt
+from tmc.controller.model import Term
 from tmc.controller.plan import Outcome
 from tmc.controller.resources import TASK_QUEUES, Standing
 from tmc.controller.simulate import SimulateExecutor
@@ -126,10 +127,10 @@ async def test_first_attempts_that_fail_are_retried(api: FakeApi, ledger: Ledger
 
 async def test_an_executor_that_breaks_costs_its_task_only(api: FakeApi) -> None:
     class Broken(SimulateExecutor):
-        async def execute(self, origin_uid: str, task: Task, attempt: int) -> Outcome:
-            if task.name == "a":
+        async def execute(self, attempt: Attempt) -> Outcome:
+            if attempt.task.name == "a":
                 raise ZeroDivisionError("oops")
-            return await super().execute(origin_uid, task, attempt)
+            return await super().execute(attempt)
 
     api.put(TASK_QUEUES, queue_object(tasks="ab"))
     async with station(api.connection, executor=Broken(0.0)):
@@ -275,10 +276,10 @@ async def test_a_queue_that_waits_long_is_told_that_it_was_seen(api: FakeApi, mo
 async def test_a_queue_that_the_planner_trips_over_does_not_stop_the_others(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trip(*arguments: Any) -> Any:
+    def trip(*arguments: Any, **named: Any) -> Any:
         if arguments[0].key.name == "poison":
             raise ZeroDivisionError("oops")
-        return settle(*arguments)
+        return settle(*arguments, **named)
 
     settle = coordinator.settle
     monkeypatch.setattr(coordinator, "settle", trip)

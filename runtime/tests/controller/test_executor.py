@@ -7,9 +7,10 @@ import hashlib
 
 import pytest
 
-from tmc.controller.executor import attempt_within_timeout
+from runtime.tests.controller.builders import queue
+from tmc.controller.executor import Attempt, attempt_within_timeout
 from tmc.controller.model import Simulation, Task
-from tmc.controller.plan import Claim, Outcome
+from tmc.controller.plan import Outcome
 from tmc.controller.simulate import SimulateExecutor, simulated_outcome
 
 
@@ -34,26 +35,26 @@ def test_failures_pass() -> None:
 
 async def test_a_task_that_takes_too_long_fails_for_good() -> None:
     task = Task("a", "c", timeout=0.01, simulate=Simulation(duration=3600.0))
-    outcome = await attempt_within_timeout(SimulateExecutor(0.0), "uid", Claim(task, 1))
+    outcome = await attempt_within_timeout(SimulateExecutor(0.0), Attempt(queue(), task, 1))
     assert outcome == Outcome(False, message="timed out after 0.01s")
 
 
 async def test_duration_overrides_the_delay() -> None:
     task = Task("a", "c", timeout=60.0, simulate=Simulation(duration=0.0))
-    assert (await attempt_within_timeout(SimulateExecutor(3600.0), "uid", Claim(task, 1))).succeeded
+    assert (await attempt_within_timeout(SimulateExecutor(3600.0), Attempt(queue(), task, 1))).succeeded
 
 
 async def test_a_time_out_of_the_executors_own_is_not_taken_for_the_tasks() -> None:
     class Broken(SimulateExecutor):
-        async def execute(self, origin_uid: str, task: Task, attempt: int) -> Outcome:
+        async def execute(self, attempt: Attempt) -> Outcome:
             raise TimeoutError("something of its own")
 
     with pytest.raises(TimeoutError, match="something of its own"):
-        await attempt_within_timeout(Broken(0.0), "uid", Claim(Task("a", "c"), 1))
+        await attempt_within_timeout(Broken(0.0), Attempt(queue(), Task("a", "c"), 1))
 
 
 async def test_cancellation_stops_an_attempt() -> None:
-    attempt = asyncio.create_task(attempt_within_timeout(SimulateExecutor(3600.0), "uid", Claim(Task("a", "c"), 1)))
+    attempt = asyncio.create_task(attempt_within_timeout(SimulateExecutor(3600.0), Attempt(queue(), Task("a", "c"), 1)))
     await asyncio.sleep(0)
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):

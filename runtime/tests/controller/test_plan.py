@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runtime.tests.controller.builders import ME, SUCCESSOR, T1, ended, queue, running, settled, states, step, success
+from tmc.controller.executor import receipt
 from tmc.controller.model import Task, Term
 from tmc.controller.plan import MAX_ATTEMPTS, Outcome, Run
-from tmc.controller.simulate import simulated_result
 from tmc.controller.status import Author
 
 PASSING = Outcome(False, message="hiccup", retry=True)
@@ -49,8 +49,8 @@ def test_all_outcomes_go_into_one_write() -> None:
     assert (last.status["phase"], last.status["progress"]) == ("Completed", "2/2")
     assert last.claims == ()
     assert {each["result"] for each in last.status["tasks"]} == {
-        simulated_result("uid-q", Task("a", "do a")),
-        simulated_result("uid-q", Task("b", "do b")),
+        receipt("uid-q", Task("a", "do a")),
+        receipt("uid-q", Task("b", "do b")),
     }
 
 

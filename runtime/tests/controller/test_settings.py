@@ -53,7 +53,7 @@ def test_sync_intervals_that_cannot_be(value: str) -> None:
 
 
 def test_an_executor_that_there_is_not() -> None:
-    with pytest.raises(SettingsError, match="--executor='shell' must be one of: simulate"):
+    with pytest.raises(SettingsError, match="--executor='shell' must be one of: job, simulate"):
         read("--executor", "shell")
 
 

@@ -28,12 +28,11 @@ async def run(args: argparse.Namespace) -> int:
     connection = replace(connection_from(settings.kubeconfig), name=settings.cluster)
     configure_logging(args.log_format, cluster=settings.cluster)
     api = ApiClient(connection)
-    async with (
-        observed(args, NAME, [api]) as registry, counting(registry) as metrics,
-        api as client,
-        asyncio.TaskGroup() as group,
-    ):
-        if settings.kubeconfig is not None:  # kubelet renews the token of a pod
-            group.create_task(keep_token_file_fresh(client, settings.namespace, SERVICE_ACCOUNT))
-        group.create_task(Controller(client, settings, metrics).run())
+    async with observed(args, NAME, [api]) as registry, counting(registry) as metrics, api as client:
+        controller = Controller(client, settings, metrics)
+        await controller.prepare()
+        async with asyncio.TaskGroup() as group:
+            if settings.kubeconfig is not None:  # kubelet renews the token of a pod
+                group.create_task(keep_token_file_fresh(client, settings.namespace, SERVICE_ACCOUNT))
+            group.create_task(controller.run())
     return 0

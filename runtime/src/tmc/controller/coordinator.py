@@ -161,7 +161,7 @@ class Coordinator:
     def _refresh(self, key: ObjectKey, author: Author) -> None:
         """Bring one queue's progress up to date with its object and its attempts."""
         queue = self._read(key)
-        progress = settle(queue, author, self._pool.of(key), self._pool.result_of) if queue else None
+        progress = self._progress(queue, author) if queue else None
         if progress is None or progress.frozen:
             self._pool.forget(key)
             self._board.drop(key)
@@ -170,6 +170,10 @@ class Coordinator:
             _LOG.warning("claims lost", extra={"queue": str(key), "tasks": sorted(progress.stale)})
             self._pool.forget(key, progress.stale)
         self._board.put(progress, asyncio.get_running_loop().time())
+
+    def _progress(self, queue: Queue, author: Author) -> Progress:
+        pool = self._pool
+        return settle(queue, author, pool.of(queue.key), pool.result_of, resumable=pool.resumable)
 
     def _read(self, key: ObjectKey) -> Queue | None:
         obj = self._objects.get(key)
@@ -211,7 +215,7 @@ class Coordinator:
                 self._rest(queue.key, written)
             return
         self._failures.pop(queue.key, None)
-        self._pool.forget(queue.key, progress.recorded)
+        self._pool.acknowledged(queue, progress.recorded)
         for state in progress.states:
             if state.name in progress.recorded:
                 ledger.recorded(queue, state, author)

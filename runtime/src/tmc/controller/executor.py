@@ -1,4 +1,4 @@
-"""What carries a task out. An executor is one file beside `simulate.py` and one entry in `EXECUTORS`.
+"""What carries a task out. An executor is one file beside `simulate.py` and one entry in `executors.py`.
 
 A command is data for the executor. No executor may give it to a shell.
 """
@@ -6,37 +6,78 @@ A command is data for the executor. No executor may give it to a shell.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from tmc.controller.model import Task
-from tmc.controller.plan import Claim, Outcome
-from tmc.controller.simulate import SimulateExecutor
+from tmc.controller.model import Queue, Task
+from tmc.controller.plan import Outcome
+from tmc.controller.resources import Standing
 
 
-class Executor(Protocol):
-    async def execute(self, origin_uid: str, task: Task, attempt: int) -> Outcome:
-        """Carry out one attempt; `origin_uid` is the queue's identity where it was created.
+def _unheard(_note: str) -> None:
+    """Nobody wants to know."""
 
-        Cancellation stops it: at the time-out, and when the claim is lost.
-        """
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One acknowledged claim: `identity` signed it, and `status.tasks[]` says Running with `number` attempts.
+
+    `say(text)` tells the queue's user why the attempt does not get on; the last text counts.
+    """
+
+    queue: Queue
+    task: Task
+    number: int
+    identity: str = ""
+    say: Callable[[str], None] = field(default=_unheard, compare=False)
+
+
+class Executor:
+    """What all executors have in common; `execute` and `result_of` are an executor's own.
+
+    `resumable`: an attempt goes on when this process ends, so that whoever claims the task next takes up the same
+    attempt again instead of beginning another. `grace`: seconds after the task's timeout that `execute`, which watches
+    the timeout itself then, may need to say how the attempt ended.
+    """
+
+    resumable: bool = False
+    grace: float = 0.0
+
+    async def execute(self, attempt: Attempt) -> Outcome:
+        """Carry out one attempt. Cancelled when the claim is lost, which says nothing about whether it should stop."""
+        raise NotImplementedError
 
     def result_of(self, origin_uid: str, task: Task) -> str | None:
         """What a success would record; None when that is only known afterwards."""
-        ...
+        raise NotImplementedError
+
+    def discard(self, queue: Queue, task: Task, attempt: int) -> None:
+        """The API server has the outcome of this attempt: what was kept for it is not needed any more."""
+
+    async def prepare(self) -> None:
+        """Before anything is claimed. Raises SettingsError when it can never work on this cluster."""
+
+    async def run(self) -> None:
+        """What has to go on all the time, leading or not."""
+
+    async def tend(self, standing: Callable[[], Standing]) -> None:
+        """What has to go on while this process leads."""
 
 
-EXECUTORS: Final[Mapping[str, Callable[[float], Executor]]] = {"simulate": SimulateExecutor}
-
-
-async def attempt_within_timeout(executor: Executor, origin_uid: str, claim: Claim) -> Outcome:
+async def attempt_within_timeout(executor: Executor, attempt: Attempt) -> Outcome:
     """One attempt, bounded by the task's timeout. An executor that breaks fails the task, never the controller."""
+    timeout = attempt.task.timeout
     try:
-        async with asyncio.timeout(claim.task.timeout) as limit:
-            return await executor.execute(origin_uid, claim.task, claim.attempt)
+        async with asyncio.timeout(timeout + executor.grace) as limit:
+            return await executor.execute(attempt)
     except TimeoutError:
         if not limit.expired():
             raise
         # Like a Job's active deadline: whoever ran into it once would run into it again.
-        return Outcome(False, message=f"timed out after {claim.task.timeout:g}s")
+        return Outcome(False, message=f"timed out after {timeout:g}s")
+
+
+def receipt(origin_uid: str, task: Task) -> str:
+    """First 16 hex digits of SHA-256 of `<origin uid>/<task name>/<command>`: only who saw the object knows it."""
+    return hashlib.sha256(f"{origin_uid}/{task.name}/{task.command}".encode()).hexdigest()[:16]

@@ -20,6 +20,11 @@ def started(queue: Queue, claim: Claim, author: Author) -> None:
     _LOG.info("started", extra=_fields(queue, claim.task.name, claim.attempt, author))
 
 
+def resumed(queue: Queue, claim: Claim, author: Author) -> None:
+    """The claim is acknowledged; an attempt that another process began is taken up."""
+    _LOG.info("resumed", extra=_fields(queue, claim.task.name, claim.attempt, author))
+
+
 def finished(queue: Queue, claim: Claim, author: Author, outcome: Outcome) -> None:
     """The attempt ended; its outcome is not in the status yet, and may never be."""
     fields = _fields(queue, claim.task.name, claim.attempt, author)

@@ -65,6 +65,7 @@ class Status:
     phase: str
     epoch: int
     identity: str
+    processing_cluster: str
     spec_hash: str
     start_time: str
     tasks: Mapping[str, TaskState]
@@ -156,6 +157,7 @@ def _status(status: Mapping[str, Any]) -> Status | None:
         phase=status.get("phase", ""),
         epoch=int(status.get("epoch", 0)),
         identity=status.get("processorIdentity", ""),
+        processing_cluster=status.get("processingCluster", ""),
         spec_hash=status.get("observedSpecHash", ""),
         start_time=status.get("startTime", ""),
         tasks={item["name"]: _task_state(item) for item in status.get("tasks") or ()},

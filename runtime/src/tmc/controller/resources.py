@@ -19,10 +19,14 @@ TERM_KEY: Final = ObjectKey("", TASK_QUEUES.name)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whether this cluster's controller may work: under which term, or else (`term` is None) why not."""
+    """Whether this cluster's controller may work: under which term, or else (`term` is None) why not.
+
+    `moved`: because another cluster is the processor.
+    """
 
     term: Term | None
     reason: str = ""
+    moved: bool = False
 
 
 def standing(cluster: str, synced_resource: Mapping[str, Any] | None) -> Standing:
@@ -35,5 +39,5 @@ def standing(cluster: str, synced_resource: Mapping[str, Any] | None) -> Standin
     if not isinstance(processor, str) or not isinstance(epoch, int):
         return Standing(None, f"waiting: SyncedResource '{name}' has no usable spec.processor and spec.epoch")
     if processor != cluster:
-        return Standing(None, f"idle: the processor of {name} is '{processor}', this is '{cluster}'")
+        return Standing(None, f"idle: the processor of {name} is '{processor}', this is '{cluster}'", moved=True)
     return Standing(Term(processor, epoch))

@@ -6,26 +6,31 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from tmc.controller import ledger
-from tmc.controller.executor import Executor, attempt_within_timeout
+from tmc.controller.executor import Attempt, Executor, attempt_within_timeout
 from tmc.controller.model import Queue, Task
 from tmc.controller.plan import Claim, Outcome, Run
-from tmc.controller.status import Author
+from tmc.controller.status import MESSAGE_LIMIT, Author
 from tmc.core.keys import ObjectKey
 
 _LOG = logging.getLogger(__name__)
 
 
 class RunPool:
-    """`on_finish(key)` is called when an attempt of that queue ends; `now()` gives RFC 3339 text."""
+    """`on_news(key)` is called when an attempt of that queue ends or says something; `now()` gives RFC 3339 text."""
 
-    def __init__(self, executor: Executor, on_finish: Callable[[ObjectKey], None], now: Callable[[], str]) -> None:
+    def __init__(self, executor: Executor, on_news: Callable[[ObjectKey], None], now: Callable[[], str]) -> None:
         self._executor = executor
-        self._on_finish = on_finish
+        self._on_news = on_news
         self._now = now
         self._runs: dict[ObjectKey, dict[str, Run]] = {}
         self._tasks: dict[tuple[ObjectKey, str], asyncio.Task[None]] = {}
+
+    @property
+    def resumable(self) -> bool:
+        return self._executor.resumable
 
     @property
     def active(self) -> int:
@@ -43,8 +48,16 @@ class RunPool:
         for claim in claims:
             slot = (queue.key, claim.task.name)
             self._runs.setdefault(queue.key, {})[claim.task.name] = Run(claim.task, claim.attempt)
-            ledger.started(queue, claim, author)
+            (ledger.resumed if claim.resumed else ledger.started)(queue, claim, author)
             self._tasks[slot] = asyncio.create_task(self._carry_out(queue, claim, author), name=str(queue.key))
+
+    def acknowledged(self, queue: Queue, names: Iterable[str]) -> None:
+        """The API server has the outcomes of these runs."""
+        for name in names:
+            run = self._runs.get(queue.key, {}).get(name)
+            if run is not None:
+                self._executor.discard(queue, run.task, run.attempt)
+        self.forget(queue.key, names)
 
     def forget(self, key: ObjectKey, names: Iterable[str] | None = None) -> None:
         """Drop runs (all of the queue's when `names` is None); those that still last are cancelled."""
@@ -62,8 +75,10 @@ class RunPool:
             self.forget(key)
 
     async def _carry_out(self, queue: Queue, claim: Claim, author: Author) -> None:
+        say = partial(self._note, queue.key, claim)
+        attempt = Attempt(queue, claim.task, claim.attempt, author.identity, say)
         try:
-            outcome = await attempt_within_timeout(self._executor, queue.origin_uid, claim)
+            outcome = await attempt_within_timeout(self._executor, attempt)
         except Exception as problem:  # noqa: BLE001 - whatever an executor does costs its task, not the others
             _LOG.exception("executor broke", extra={"queue": str(queue.key), "task": claim.task.name})
             outcome = Outcome(False, message=f"executor broke: {type(problem).__name__}: {problem}")
@@ -73,4 +88,11 @@ class RunPool:
             del self._tasks[slot]
             runs = self._runs[queue.key]
             runs[claim.task.name] = replace(runs[claim.task.name], outcome=outcome, finish_time=self._now())
-            self._on_finish(queue.key)
+            self._on_news(queue.key)
+
+    def _note(self, key: ObjectKey, claim: Claim, text: str) -> None:
+        """What an attempt that still lasts has to say."""
+        run = self._runs.get(key, {}).get(claim.task.name)
+        if run is not None and run.outcome is None and run.attempt == claim.attempt and run.note != text:
+            self._runs[key][claim.task.name] = replace(run, note=text[:MESSAGE_LIMIT])
+            self._on_news(key)

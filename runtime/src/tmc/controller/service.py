@@ -9,7 +9,7 @@ from typing import Final
 
 from tmc.api.client import ApiClient, Object
 from tmc.controller.coordinator import Coordinator
-from tmc.controller.executor import EXECUTORS
+from tmc.controller.executors import EXECUTORS
 from tmc.controller.metrics import ControllerMetrics, CountedWriter
 from tmc.controller.resources import SYNCED_RESOURCES, TASK_QUEUES, TERM_KEY, Standing, standing
 from tmc.controller.settings import Settings
@@ -35,29 +35,37 @@ class Controller:
         self.elector = LeaderElector(client, settings.namespace, LEASE, field_manager=FIELD_MANAGER)
         self._events = EventRecorder(client, FIELD_MANAGER)
         self._telling: set[asyncio.Task[None]] = set()
+        self._executor = EXECUTORS[settings.executor](client, settings)
         self.coordinator = Coordinator(
             cluster=settings.cluster,
             identity=self.elector.identity,
             objects=self._queues.store,
             writer=CountedWriter(StatusWriter(client, self._queues.store.remember), self._metrics),
-            executor=EXECUTORS[settings.executor](settings.processing_delay),
+            executor=self._executor,
             workers=settings.workers,
             standing=self._standing,
             now=_now,
             tell=self._tell,
         )
 
+    async def prepare(self) -> None:
+        """Raises SettingsError when this cluster is none that tasks can be carried out on as asked."""
+        await self._executor.prepare()
+
     async def run(self) -> None:
         """Until cancelled. No fault of the API server ends it."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._terms.run())
             group.create_task(self._queues.run())
+            group.create_task(self._executor.run())
             group.create_task(self.elector.run(self._lead))
 
     async def _lead(self) -> None:
         await self._followed(self._terms)
         await self._followed(self._queues)
-        await self.coordinator.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._executor.tend(self._standing))
+            group.create_task(self.coordinator.run())
 
     async def _followed(self, reflector: Reflector) -> None:
         """Wait for the first list, saying now and then what is missing."""

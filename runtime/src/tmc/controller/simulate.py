@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
+from tmc.controller.executor import Attempt, Executor, receipt
 from tmc.controller.model import Task
 from tmc.controller.plan import Outcome
 
 
-class SimulateExecutor:
+class SimulateExecutor(Executor):
     """`delay`: seconds that an attempt takes unless the task's `simulate.duration` says otherwise."""
 
     def __init__(self, delay: float) -> None:
         self._delay = delay
 
-    async def execute(self, origin_uid: str, task: Task, attempt: int) -> Outcome:
+    async def execute(self, attempt: Attempt) -> Outcome:
+        task = attempt.task
         await asyncio.sleep(self._delay if task.simulate.duration is None else task.simulate.duration)
-        return simulated_outcome(origin_uid, task, attempt)
+        return simulated_outcome(attempt.queue.origin_uid, task, attempt.number)
 
     def result_of(self, origin_uid: str, task: Task) -> str | None:
-        return simulated_result(origin_uid, task)
+        return receipt(origin_uid, task)
 
 
 def simulated_outcome(origin_uid: str, task: Task, attempt: int) -> Outcome:
@@ -29,9 +30,4 @@ def simulated_outcome(origin_uid: str, task: Task, attempt: int) -> Outcome:
         return Outcome(False, message="simulated failure")
     if attempt <= task.simulate.failures:
         return Outcome(False, message="simulated failure of this attempt", retry=True)
-    return Outcome(True, result=simulated_result(origin_uid, task))
-
-
-def simulated_result(origin_uid: str, task: Task) -> str:
-    """First 16 hex digits of SHA-256 of `<origin uid>/<task name>/<command>`: only who saw the object knows it."""
-    return hashlib.sha256(f"{origin_uid}/{task.name}/{task.command}".encode()).hexdigest()[:16]
+    return Outcome(True, result=receipt(origin_uid, task))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tmc.controller.model import TERMINAL_PHASES, Queue, TaskState, Term
 
 DONE: Final = frozenset({"Succeeded", "Failed"})
-_MESSAGE_LIMIT: Final = 1024  # characters; the CRD's limit of a task's message
+MESSAGE_LIMIT: Final = 1024  # characters; the CRD's limit of a task's message
 _NAMED_FAILURES: Final = 5
 
 
@@ -20,6 +20,11 @@ class Author:
     cluster: str
     identity: str
     term: Term
+
+    @property
+    def name(self) -> str:
+        """As `status.processingCluster` has it."""
+        return f"{self.cluster}-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def render_status(queue: Queue, states: Sequence[TaskState], author: Author, now
         "completedTasks": counts.succeeded,
         "failedTasks": counts.failed,
         "progress": f"{counts.succeeded}/{counts.total}",
-        "processingCluster": f"{author.cluster}-controller",
+        "processingCluster": author.name,
         "processorIdentity": author.identity,
         "epoch": author.term.epoch,
         "observedSpecHash": queue.spec_hash,
@@ -98,7 +103,7 @@ def _task_entry(state: TaskState) -> dict[str, Any]:
         "startTime": state.start_time,
         "finishTime": state.finish_time,
         "result": state.result,
-        "message": state.message[:_MESSAGE_LIMIT],
+        "message": state.message[:MESSAGE_LIMIT],
     }
     return entry | {key: value for key, value in optional.items() if value}
 
