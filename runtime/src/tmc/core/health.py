@@ -114,6 +114,6 @@ def application(vitals: Vitals, metrics: Callable[[], bytes]) -> web.Application
 
 
 def _verdict(vitals: Vitals, problems: dict[str, str]) -> web.Response:
-    checks = {label: problems.get(label, "ok") for label in vitals.labels()}
+    checks = {**dict.fromkeys(vitals.labels(), "ok"), **problems}
     body = {"status": "failing" if problems else "ok", "checks": checks}
     return web.Response(status=503 if problems else 200, body=orjson.dumps(body), content_type="application/json")

@@ -9,10 +9,10 @@ could take it over at once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 STUCK_SECONDS = 600.0  # beyond what was promised; far more than any deadline of a request
@@ -41,11 +41,11 @@ class Promises:
 
     def within(self, loop: str, seconds: float = 0.0) -> None:
         """The loop lives; it says so again in about ``seconds``."""
-        self._due[loop] = time.monotonic() + seconds
+        self._due[loop] = monotonic() + seconds
 
     def broken(self) -> str:
         """Which loop has been silent for ``STUCK_SECONDS`` longer than it said; empty: none."""
-        now = time.monotonic()
+        now = monotonic()
         late = {loop: now - due for loop, due in self._due.items() if now > due + STUCK_SECONDS}
         return ", ".join(f"{loop}: silent, {seconds:.0f} s too late" for loop, seconds in late.items())
 
