@@ -15,6 +15,7 @@ options:
   kubeconfig:
     description:
       - Path to a kubeconfig file. It must be readable by its owner alone (mode C(0600)).
+      - Several, separated as in E(KUBECONFIG), are merged as kubectl does it.
       - Without any connection option E(KUBECONFIG) and then C(~/.kube/config) is used.
       - Can also be specified via E(K8S_AUTH_KUBECONFIG).
       - Mutually exclusive with O(kubeconfig_content).
@@ -87,6 +88,7 @@ options:
   allow_exec:
     description:
       - Whether a kubeconfig may run a program to get credentials.
+      - Can also be specified via E(K8S_AUTH_ALLOW_EXEC).
     type: bool
     default: false
   allow_insecure_mode:

@@ -37,6 +37,7 @@ JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PAGE = 500
 VERSION = "/version"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class Client:
@@ -67,10 +68,12 @@ class Client:
         params: dict[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "",
     ) -> Object:
         query = {key: value for key, value in (params or {}).items() if value}
         url = self.connection.server + path + (f"?{urlencode(query)}" if query else "")
         headers = self._pool.headers | ({"Content-Type": content_type} if body is not None else {})
+        headers = headers | ({"Accept": accept} if accept else {})
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         # Only reads are repeated: a write whose answer was lost may have been carried out.
         retries = urllib3.Retry(
@@ -101,20 +104,33 @@ class Client:
                 return None
             raise
 
-    def list(self, resource: Resource, namespace: str = "", *, label_selector: str = "") -> list[Object]:
-        """All pages; when a continue token expires half-way (410) the list is asked for anew, once."""
+    def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> list[Object]:
+        """All pages; when a continue token expires half-way (410) the list is asked for anew, once.
+
+        ``metadata_only``: no spec, status or data, so that no Secret's content is read.
+        """
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        accept = METADATA_LIST if metadata_only else ""
         try:
-            return list(self._pages(resource, namespace, label_selector))
+            return list(self._pages(resource, namespace, selectors, accept))
         except ApiError as error:
             if error.status != 410:
                 raise
-            return list(self._pages(resource, namespace, label_selector))
+            return list(self._pages(resource, namespace, selectors, accept))
 
-    def _pages(self, resource: Resource, namespace: str, label_selector: str) -> Iterator[Object]:
+    def _pages(self, resource: Resource, namespace: str, selectors: dict[str, str], accept: str) -> Iterator[Object]:
         token = ""
         while True:
-            params = {"limit": str(PAGE), "continue": token, "labelSelector": label_selector}
-            page = self.request("GET", resource.path(namespace), params=params)
+            params = {"limit": str(PAGE), "continue": token, **selectors}
+            page = self.request("GET", resource.path(namespace), params=params, accept=accept)
             yield from page.get("items") or []
             token = (page.get("metadata") or {}).get("continue", "")
             if not token:
@@ -139,9 +155,20 @@ class Client:
         path = resource.path(namespace, name)
         return self.request("PATCH", path, params=params, body=patch, content_type=content_type)
 
-    def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str, dry_run: bool = False) -> None:
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str,
+        dry_run: bool = False,
+        propagation: str = "",
+    ) -> None:
         """Always with a uid, so that a successor of the same name is never hit. Gone already is fine."""
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        if propagation:
+            body["propagationPolicy"] = propagation
         params = {"dryRun": "All"} if dry_run else None
         try:
             self.request("DELETE", resource.path(namespace, name), params=params, body=body)

@@ -56,13 +56,17 @@ class Rules:
 def load_file(path: str, context: str | None = None, rules: Rules = Rules()) -> Connection:
     """The connection of ``context`` (default: the current one) of the file at ``path``."""
     expanded = os.path.expanduser(path)
-    text = _read_private(expanded, rules)
-    return load_document(_parse(text, expanded), expanded, context, rules)
+    return load_document(read_document(expanded, rules), expanded, context, rules)
+
+
+def read_document(path: str, rules: Rules = Rules()) -> Document:
+    """The file at ``path``, parsed; refused when others can read it, unless ``rules`` let that through."""
+    return _parse(_read_private(path, rules), path)
 
 
 def load_document(document: Document, source: str, context: str | None = None, rules: Rules = Rules()) -> Connection:
     """The connection of ``context`` of a parsed kubeconfig; ``source`` names it, and relative paths start there."""
-    entry_name, entry = _pick_context(document, source, context)
+    entry_name, entry = pick_context(document, source, context)
     cluster_name = str(entry.get("cluster", ""))
     user_name = str(entry.get("user", ""))
     cluster = _named(document, "clusters", "cluster", cluster_name, entry_name, source)
@@ -142,15 +146,15 @@ def _parse(text: str, source: str) -> Document:
     return document
 
 
-def _entries(document: Document, section: str, source: str) -> dict[str, Any]:
+def entries(document: Document, section: str, source: str) -> dict[str, Any]:
     items = document.get(section) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InvalidInput(f"'{source}' is not a kubeconfig: {section} must be a list of mappings")
     return {str(item.get("name", "")): item for item in items}
 
 
-def _pick_context(document: Document, source: str, context: str | None) -> tuple[str, Document]:
-    contexts = _entries(document, "contexts", source)
+def pick_context(document: Document, source: str, context: str | None) -> tuple[str, Document]:
+    contexts = entries(document, "contexts", source)
     wanted = context or document.get("current-context")
     available = ", ".join(sorted(contexts)) or "none"
     if not wanted:
@@ -161,14 +165,14 @@ def _pick_context(document: Document, source: str, context: str | None) -> tuple
 
 
 def _named(document: Document, section: str, kind: str, name: str, context: str, source: str) -> Document:
-    entries = _entries(document, section, source)
-    if name not in entries:
-        defined = ", ".join(sorted(entries)) or "none"
+    known = entries(document, section, source)
+    if name not in known:
+        defined = ", ".join(sorted(known)) or "none"
         raise InvalidInput(
             f"kubeconfig '{source}': context '{context}' refers to {kind} '{name}' which is not defined; "
             f"defined: {defined}"
         )
-    return entries[name].get(kind) or {}
+    return known[name].get(kind) or {}
 
 
 def _user_secrets(user: Document, name: str, source: str, folder: str, rules: Rules) -> dict[str, Any]:

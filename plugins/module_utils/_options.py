@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _kubeconfig
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _kubeconfig, _kubeconfig_files
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._pem import check_pem
 
@@ -40,7 +41,7 @@ def auth_spec() -> dict[str, Any]:
         "proxy": {"type": "str", "fallback": _env("PROXY")},
         "impersonate_user": {"type": "str"},
         "impersonate_groups": {"type": "list", "elements": "str"},
-        "allow_exec": {"type": "bool", "default": False},
+        "allow_exec": {"type": "bool", "default": False, "fallback": _env("ALLOW_EXEC")},
         "allow_insecure_mode": {"type": "bool", "default": False},
         "request_timeout": {"type": "float", "default": 30.0},
     }
@@ -55,6 +56,12 @@ def rules_of(params: Params) -> _kubeconfig.Rules:
         allow_insecure_mode=params["allow_insecure_mode"],
         allow_insecure_tls=params["validate_certs"] is False,
     )
+
+
+def environment_rules() -> _kubeconfig.Rules:
+    """What the environment lets through, for modules that take kubeconfigs only by their paths."""
+    allowed = os.environ.get("K8S_AUTH_ALLOW_EXEC", "")
+    return _kubeconfig.Rules(allow_exec=bool(allowed) and boolean(allowed))
 
 
 def connection_of(params: Params) -> _kubeconfig.Connection:
@@ -75,7 +82,9 @@ def _base(params: Params) -> _kubeconfig.Connection:
     if params.get("host") and not params.get("kubeconfig"):
         _kubeconfig.check_server(params["host"], "option host")
         return _kubeconfig.Connection(server=params["host"].rstrip("/"), label=params["host"])
-    path = params.get("kubeconfig") or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    path = params.get("kubeconfig") or os.environ.get("KUBECONFIG") or _kubeconfig_files.DEFAULT
+    if os.pathsep in path:
+        return _kubeconfig.load_document(_kubeconfig_files.merged(path, rules), path, params["context"], rules)
     return _kubeconfig.load_file(path, params["context"], rules)
 
 

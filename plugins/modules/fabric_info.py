@@ -138,6 +138,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import C
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._names import HUB_NAMESPACE
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import environment_rules
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
     CUSTOM_RESOURCE_DEFINITION,
     MEMBER,
@@ -203,7 +204,10 @@ def check_options(params: dict[str, Any]) -> None:
 def wait(params: dict[str, Any]) -> tuple[dict[str, fabric.View], list[str]]:
     """Looks until all that is expected holds or the time is over; returns the last look and what was missing then."""
     deadline = time.monotonic() + params["timeout"]
-    clients = {name: Client(load_file(path), timeout=5.0) for name, path in params["clusters"].items()}
+    clients = {
+        name: Client(load_file(path, rules=environment_rules()), timeout=5.0)
+        for name, path in params["clusters"].items()
+    }
     with ThreadPoolExecutor(len(clients)) as pool:
         while True:
             looks = pool.map(lambda name: look(name, clients[name], params), clients)

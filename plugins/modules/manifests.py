@@ -16,6 +16,8 @@ author:
 description:
   - Applies all objects of some files, in order, with server-side apply. Writes only what differs, and waits until the
     custom resource definitions among them are served.
+  - A custom resource definition that somebody else installed is never written over. It serves as it is when its spec
+    is the wanted one; else the module fails.
   - Meant for the manifests of this collection. A third of the time of M(kubernetes.core.k8s), which can do much more.
 options:
   kubeconfig:
@@ -31,6 +33,14 @@ options:
     description: Names of objects in these files that are left out.
     type: list
     elements: str
+    default: []
+  patches:
+    description:
+      - Changes of objects in these files, each with C(kind), C(metadata.name) and what differs, as in a kustomization.
+      - Mappings are merged key by key, V(null) takes a key away; lists of things with a C(name), such as containers and
+        their variables, are merged by name; everything else is replaced.
+    type: list
+    elements: dict
     default: []
   timeout:
     description: How long to wait for custom resource definitions, in seconds.
@@ -50,6 +60,15 @@ EXAMPLES = r"""
   tmc.cross_cluster.manifests:
     kubeconfig: /path/to/kcp.kubeconfig
     files: [manifests/fabric/crds.yaml]
+
+- name: The syncer of east
+  tmc.cross_cluster.manifests:
+    kubeconfig: /path/to/east.kubeconfig
+    files: [manifests/syncer/rbac.yaml, manifests/syncer/deployment.yaml]
+    patches:
+      - kind: Deployment
+        metadata: {name: kcp-syncer}
+        spec: {replicas: 1}
 """
 
 RETURN = r"""
@@ -72,6 +91,9 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import I
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import environment_rules
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._ownership import is_foreign_definition
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._patches import patched
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import CUSTOM_RESOURCE_DEFINITION, Resource
 
 POLL = 0.05
@@ -84,6 +106,7 @@ def main() -> None:
             "kubeconfig": {"type": "path", "required": True},
             "files": {"type": "list", "elements": "path", "required": True},
             "exclude": {"type": "list", "elements": "str", "default": []},
+            "patches": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
@@ -94,8 +117,10 @@ def main() -> None:
 def body(module: AnsibleModule) -> dict[str, Any]:
     """The module's result. Raises TmcError."""
     objects = [obj for file in module.params["files"] for obj in read(Path(file))]
-    wanted = [obj for obj in objects if obj["metadata"]["name"] not in module.params["exclude"]]
-    cluster = Cluster(Client(load_file(module.params["kubeconfig"])))
+    wanted = patched(
+        [obj for obj in objects if obj["metadata"]["name"] not in module.params["exclude"]], module.params["patches"]
+    )
+    cluster = Cluster(Client(load_file(module.params["kubeconfig"], rules=environment_rules())))
     applied = [cluster.title(obj) for obj in wanted if cluster.apply(obj, write=not module.check_mode)]
     if not module.check_mode:
         cluster.wait_served(wanted, module.params["timeout"])
@@ -129,11 +154,24 @@ class Cluster:
         resource = self._resource(obj)
         metadata = obj["metadata"]
         where = metadata.get("namespace", "default") if resource.namespaced else ""
-        if contains(self._client.get(resource, metadata["name"], where), obj):
+        live = self._client.get(resource, metadata["name"], where)
+        if contains(live, obj) or (live and self._serves_as_it_is(live, obj)):
             return False
         if write:
             self._client.patch(resource, metadata["name"], obj, where, content_type=APPLY_PATCH, strict=True)
         return True
+
+    def _serves_as_it_is(self, live: Object, wanted: Object) -> bool:
+        """Whether somebody else's definition of the kind is the wanted one; TmcError when it is another one."""
+        if wanted["kind"] != "CustomResourceDefinition" or not is_foreign_definition(live):
+            return False
+        if contains(live["spec"], wanted["spec"]):
+            return True
+        raise TmcError(
+            f"{self.title(live)} is on '{self._client.label}' already, was not made by this collection and differs from "
+            "what would be applied: make the two equal (kubectl apply) or remove the one that is there; nothing was "
+            "written over"
+        )
 
     def wait_served(self, objects: list[Object], timeout: float) -> None:
         """Until every custom resource definition among the objects is established."""
