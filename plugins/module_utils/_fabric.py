@@ -39,6 +39,8 @@ def hub_identity(name: str, cluster_uid: str) -> list[Object]:
             "resourceNames": [account],
             "verbs": ["get", "update", "patch"],
         },
+        # The Leases of the others say who is heard of.
+        {"apiGroups": [LEASES], "resources": ["leases"], "verbs": ["list"]},
         _own_token(account),
     ]
     return [
@@ -60,11 +62,16 @@ def member_identity() -> list[Object]:
     """The syncer's account on its own cluster; manifests/member holds the same, with the ClusterRole."""
     account, namespace = names.MEMBER_SYNCER, names.MEMBER_NAMESPACE
     subject = _account(account, namespace)
+    # What the member remembers of its hub is kept on a Lease.
+    memory = [
+        {"apiGroups": [LEASES], "resources": ["leases"], "resourceNames": [account], "verbs": ["get", "patch"]},
+        {"apiGroups": [LEASES], "resources": ["leases"], "verbs": ["create"]},
+    ]
     # The parameters of the admission policies, which the syncer keeps as the hub's SyncedResources say.
     parameters = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}
     return [
         service_account(account, namespace),
-        role(account, namespace, [_own_token(account)]),
+        role(account, namespace, [_own_token(account), *memory]),
         binding("RoleBinding", account, "Role", account, subject, namespace),
         role(account, names.HUB_NAMESPACE, [parameters]),
         binding("RoleBinding", account, "Role", account, subject, names.HUB_NAMESPACE),

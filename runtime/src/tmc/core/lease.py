@@ -30,7 +30,11 @@ RELEASE_SECONDS = 2.0
 
 
 class LeaderElector:
-    """Campaigns for one Lease. ``duration`` and ``renew`` in seconds; ``identity`` is fresh at each start."""
+    """Campaigns for one Lease. ``duration`` and ``renew`` in seconds; ``identity`` is fresh at each start.
+
+    ``witness(replaced, written)`` is told of each write that the server took: the resourceVersion of the Lease that it
+    replaced (of a new Lease: its own), and the one it made. The server itself has compared the former.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class LeaderElector:
         duration: float = 9.0,
         renew: float = 3.0,
         field_manager: str = "tmc",
+        witness: Callable[[int, int], None] = lambda replaced, written: None,
     ) -> None:
         if not 0 < renew < duration:
             raise ValueError(f"renew {renew} must be more than 0 and less than duration {duration}")
@@ -51,6 +56,7 @@ class LeaderElector:
         self._namespace = namespace
         self._name = name
         self._field_manager = field_manager
+        self._witness = witness
         self._lease: dict[str, Any] | None = None  # as last seen
         self._seen_at = 0.0
         self._stale = False  # a write was begun and its answer not seen: the Lease may not be what it was
@@ -205,16 +211,22 @@ class LeaderElector:
             "spec": self._spec(None),
         }
         try:
-            self._see(await self._client.create(LEASES, lease, field_manager=self._field_manager))
+            created = await self._client.create(LEASES, lease, field_manager=self._field_manager)
         except AlreadyExists:
             return False
+        self._see(created)
+        self._witness(_version(created), _version(created))
         return True
 
     async def _write(self, lease: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
         """Compare-and-swap: raises Conflict when the Lease is not the one that was seen."""
         self._stale = True  # until its answer is seen; also when it is cancelled half-way
         patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": spec}
-        return await self._client.patch(LEASES, self._name, self._namespace, patch, field_manager=self._field_manager)
+        written = await self._client.patch(
+            LEASES, self._name, self._namespace, patch, field_manager=self._field_manager
+        )
+        self._witness(_version(lease), _version(written))
+        return written
 
     async def _release(self) -> None:
         """Let a successor start at once. Best effort: without it the term runs out."""
@@ -236,6 +248,10 @@ async def _call(lead: Callable[[], Awaitable[None]]) -> None:
 def _record(lease: dict[str, Any]) -> tuple[Any, ...]:
     spec = lease.get("spec") or {}
     return (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("acquireTime"), spec.get("leaseTransitions"))
+
+
+def _version(lease: dict[str, Any]) -> int:
+    return int(lease["metadata"]["resourceVersion"])
 
 
 def _now() -> str:

@@ -21,6 +21,7 @@ from tmc.core.settings import SettingsError, env_duration, parse_duration
 from tmc.core.vitals import current_vitals
 from tmc.sync import names
 from tmc.sync.ends import Ends
+from tmc.sync.hub_memory import HubMemory
 from tmc.sync.metrics import SyncMetrics
 from tmc.sync.syncer import Syncer, connect
 
@@ -108,11 +109,12 @@ class _Replica:
         self._hub = hub
         self._secret = secret
         self._metrics = metrics
+        self._memory = HubMemory(member)
 
     async def run(self) -> None:
         args = self._args
         ends = await self._connected()
-        elector = LeaderElector(self._hub, args.namespace, f"syncer-{args.member}")
+        elector = LeaderElector(self._hub, args.namespace, f"syncer-{args.member}", witness=self._memory.witness)
         log.info("connected", extra={"member": ends.member, "hub": ends.hub, "identity": elector.identity})
         async with asyncio.TaskGroup() as group:
             if args.kubeconfig is not None:  # kubelet renews the token of a pod
@@ -124,10 +126,14 @@ class _Replica:
     async def _lead(self) -> None:
         """One term. Who stands at both ends is asked anew: a hub may have been replaced while it was away."""
         async with asyncio.TaskGroup() as group:
+            renewal = None
             if self._secret is not None:  # replicas share it: one of them renews
                 account = f"syncer-{self._args.member}"
-                group.create_task(keep_token_fresh(self._hub, self._secret, self._args.namespace, account))
-            await Syncer(await self._connected(), floor=self._floor).run()
+                token = keep_token_fresh(self._hub, self._secret, self._args.namespace, account)
+                renewal = group.create_task(token)
+            await Syncer(await self._connected(), floor=self._floor, memory=self._memory).run()
+            if renewal is not None:
+                renewal.cancel()
 
     async def _connected(self) -> Ends:
         """Try until both clusters answer: a syncer that starts before its clusters waits for them."""

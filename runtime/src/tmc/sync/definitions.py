@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 from tmc.api.client import ApiClient
+from tmc.api.errors import NotFound
 from tmc.api.resource import CUSTOM_RESOURCE_DEFINITIONS
 from tmc.core.keys import ObjectKey
 from tmc.core.reflector import Reflector
@@ -41,6 +42,15 @@ class Definitions:
         """The definition as it was seen last; None: there is none, or it is not known yet."""
         reflector = self._followed.get(name, {}).get(side)
         return reflector.store.get(ObjectKey("", name)) if reflector is not None else None
+
+    async def read(self, side: Side, name: str) -> Object | None:
+        """The definition as it is now; it is known from then on. Raises ApiError, Unreachable."""
+        try:
+            definition: Object = await self._clients[side].get(CUSTOM_RESOURCE_DEFINITIONS, name)
+        except NotFound:
+            return None
+        self.remember(side, definition)
+        return definition
 
     def remember(self, side: Side, definition: Object) -> None:
         """Take in what was read elsewhere."""

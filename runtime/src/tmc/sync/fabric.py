@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tmc.api.errors import AlreadyExists, Conflict
 from tmc.api.resource import Resource
-from tmc.core.keys import ObjectKey
+from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector
 from tmc.core.settings import SettingsError, parse_duration
 from tmc.core.workqueue import WorkQueue
@@ -32,6 +32,7 @@ SYNCED_RESOURCES = Resource("fabric.tmc.io", "v1alpha1", "syncedresources", "Syn
 MEMBERS = Resource("fabric.tmc.io", "v1alpha1", "members", "Member", namespaced=False)
 TOMBSTONES = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False, has_status=False)
 HUB_UID = "tmc.io/hub-uid"
+RESTORED = ":"  # behind the uid: this hub is known at the version that follows, which it went back behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Fabric:
         self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue("mirror")
         hub, member = ends.clients["hub"], ends.clients["member"]
         self.unreadable: dict[str, str] = {}  # why a declared kind is left out, by name
+        self._doubted = False
         self._levelled: dict[str, int] = {}  # the epoch for which the copies of a kind are level with the hub
         self._kinds = Reflector(hub, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
@@ -135,6 +137,14 @@ class Fabric:
     def member(self, name: str) -> Object | None:
         return self._members.store.get(ObjectKey("", name))
 
+    def declaration(self, name: str) -> Object | None:
+        """The hub's `SyncedResource` of this name."""
+        return self._kinds.store.get(ObjectKey("", name))
+
+    def remember(self, resource: Resource, obj: Object) -> None:
+        """Take in the answer to an own write of a `Member` or a `SyncedResource` on the hub."""
+        (self._members if resource == MEMBERS else self._kinds).store.remember(obj)
+
     @property
     def tombstones(self) -> dict[str, Object]:
         """Tombstones by origin uid that this member has still to acknowledge."""
@@ -153,8 +163,46 @@ class Fabric:
 
     @property
     def quarantined(self) -> bool:
-        """The hub is another one than this member knows: nothing is deleted until a person accepts it."""
-        return self.known_hub_uid not in ("", self._ends.hub_uid)
+        """The hub is another one than this member knows, or an older one: nothing is deleted until it is accepted."""
+        return self.quarantine != ""
+
+    @property
+    def quarantine(self) -> Literal["", "UnknownHub", "HubRestored"]:
+        """Why the hub is not trusted; empty: it is."""
+        known = self.known_hub_uid
+        if known in ("", self._ends.hub_uid):
+            return "HubRestored" if self._doubted else ""
+        return "HubRestored" if known.partition(RESTORED)[0] == self._ends.hub_uid else "UnknownHub"
+
+    def doubt(self) -> None:
+        """The hub has lost what this member knows of: it is not trusted from here on."""
+        if not self._doubted:
+            self._doubted = True
+            self._on_change()
+
+    async def note_restore(self, version: int) -> None:
+        """Note on the mirrors, for all syncers to come, that the hub is older than this member's knowledge of it.
+
+        Raises:
+            ApiError, Unreachable: the member's own cluster did not take it.
+        """
+        mirrors = await self._ends.clients["member"].list(SYNCED_RESOURCES, metadata_only=True)
+        for mirror in mirrors.items:
+            await self._mark(key_of(mirror), f"{self._ends.hub_uid}{RESTORED}{version}")
+
+    async def _mark(self, key: ObjectKey, text: str) -> None:
+        client = self._ends.clients["member"]
+        while True:
+            mirror = await client.get(SYNCED_RESOURCES, key.name)
+            if annotations_of(mirror).get(HUB_UID, self._ends.hub_uid) != self._ends.hub_uid:
+                return  # it knows another hub, or of a restore already
+            patch = guarded(_annotated(mirror, text), mirror)
+            try:
+                request = client.patch(SYNCED_RESOURCES, key.name, "", patch, field_manager=names.FIELD_MANAGER)
+                self._mirror.store.remember(await request)
+                return
+            except Conflict:
+                continue
 
     @property
     def hub_namespaces_terminating(self) -> frozenset[str]:
@@ -251,11 +299,14 @@ def _mirror_patch(kind: Object, mirror: Object, hub_uid: str) -> list[dict[str, 
     if mirror.get("spec") != kind["spec"]:
         ops.append({"op": "add", "path": "/spec", "value": kind["spec"]})
     if annotations_of(mirror).get(HUB_UID) != hub_uid:
-        if annotations_of(mirror):
-            ops.append({"op": "add", "path": f"/metadata/annotations/{pointer(HUB_UID)}", "value": hub_uid})
-        else:
-            ops.append({"op": "add", "path": "/metadata/annotations", "value": {HUB_UID: hub_uid}})
+        ops += _annotated(mirror, hub_uid)
     return ops
+
+
+def _annotated(mirror: Object, hub: str) -> list[dict[str, Any]]:
+    if annotations_of(mirror):
+        return [{"op": "add", "path": f"/metadata/annotations/{pointer(HUB_UID)}", "value": hub}]
+    return [{"op": "add", "path": "/metadata/annotations", "value": {HUB_UID: hub}}]
 
 
 def tombstone_body(kind: SyncedKind, key: ObjectKey, origin: tuple[str, str, str], pending: list[str]) -> Object:

@@ -13,6 +13,7 @@ STATUS_PENDING = "tmc.io/status-pending"
 SYNC_FINALIZER = "tmc.io/sync"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 FIELD_MANAGER = "tmc-syncer"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "tmc.cross_cluster"}
 
 NAME_CONFLICT = "NameConflict"
 REJECTED = "Rejected"

@@ -18,7 +18,6 @@ from tmc.sync.objects import Object
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", has_status=False)
 NAMESPACE = "tmc-system"
-_LABELS = {"app.kubernetes.io/managed-by": "tmc.cross_cluster"}
 
 
 def parameters(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -41,7 +40,7 @@ async def keep_parameters(client: ApiClient, kind: Object) -> None:
     try:
         live = await client.get(CONFIG_MAPS, name, NAMESPACE)
     except NotFound:
-        metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(_LABELS)}
+        metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(names.MANAGED_BY)}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
         await client.create(CONFIG_MAPS, body, field_manager=names.FIELD_MANAGER)
         return

@@ -1,0 +1,65 @@
+"""What this syncer says on the hub: of its member, of how that stands to each kind, and of members that are silent.
+
+Written only when it changes, and under the version that was seen: many syncers write the status of one kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from tmc.api.errors import Conflict
+from tmc.api.resource import Resource
+from tmc.core.workqueue import RetryAfter
+from tmc.sync import names
+from tmc.sync.conditions import READY, SILENT, SILENT_MESSAGE, Condition, now, with_conditions, with_entry, with_silent
+from tmc.sync.ends import Ends
+from tmc.sync.fabric import MEMBERS, SYNCED_RESOURCES, Fabric
+from tmc.sync.image import guarded
+from tmc.sync.objects import Object, metadata, status_of
+from tmc.sync.schema import Verdict
+
+AFTER_A_CONFLICT_SECONDS = 0.2
+
+
+class Reporter:
+    """See the module. Each method raises `RetryAfter` when somebody else was faster."""
+
+    def __init__(self, ends: Ends, fabric: Fabric) -> None:
+        self._ends = ends
+        self._fabric = fabric
+
+    async def say(self, conditions: Collection[Condition], verdicts: Mapping[str, Verdict]) -> None:
+        """Of this member, and of how it stands to each kind."""
+        member = self._fabric.member(self._ends.member)
+        if member is not None:
+            await self._write(MEMBERS, member, with_conditions(status_of(member), conditions, now()))
+        for name, verdict in verdicts.items():
+            declared = self._fabric.declaration(name)
+            if declared is not None:
+                status = with_entry(status_of(declared), self._ends.member, verdict, now())
+                await self._write(SYNCED_RESOURCES, declared, status)
+
+    async def say_silent(self, silent: Collection[str]) -> None:
+        """Of these other members, that they are not heard of; entries of those that have left go."""
+        condition = Condition(READY, False, SILENT, SILENT_MESSAGE)
+        for name in silent:
+            member = self._fabric.member(name)
+            if member is not None:
+                await self._write(MEMBERS, member, with_conditions(status_of(member), [condition], now()))
+        for name in self._fabric.kinds:
+            declared = self._fabric.declaration(name)
+            if declared is not None:
+                status = with_silent(status_of(declared), silent, self._fabric.members, now())
+                await self._write(SYNCED_RESOURCES, declared, status)
+
+    async def _write(self, resource: Resource, obj: Object, status: Object) -> None:
+        if status == status_of(obj):
+            return
+        ops = guarded([{"op": "add", "path": "/status", "value": status}], obj)
+        try:
+            patched = await self._ends.clients["hub"].patch(
+                resource, metadata(obj)["name"], "", ops, field_manager=names.FIELD_MANAGER, subresource="status"
+            )
+        except Conflict as error:
+            raise RetryAfter(AFTER_A_CONFLICT_SECONDS) from error
+        self._fabric.remember(resource, patched)
