@@ -105,6 +105,13 @@ def test_json_logs_carry_tracebacks() -> None:
     assert "ValueError: why" in json.loads(JsonFormatter().format(entry))["error"]
 
 
+def test_every_line_names_the_process_and_a_line_may_know_better() -> None:
+    formatter = JsonFormatter({"member": "east", "level": "nonsense"})
+    assert json.loads(formatter.format(record("hello")))["member"] == "east"
+    assert json.loads(formatter.format(record("hello", member="west")))["member"] == "west"
+    assert json.loads(formatter.format(record("hello")))["level"] == "info"
+
+
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
 def test_tokens_are_masked(formatter: logging.Formatter) -> None:
     line = formatter.format(record("header Bearer abcdef0123456789== and eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJr.c2ln"))
