@@ -1,4 +1,4 @@
-"""A hub that was restored from an older snapshot is told from one that is only slow, by the Lease that it gives back."""
+"""A hub that was restored from an older snapshot is told from one that is slow, by the Lease that it gives back."""
 
 from __future__ import annotations
 

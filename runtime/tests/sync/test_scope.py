@@ -16,7 +16,8 @@ from tmc.api.errors import ApiError
 from tmc.api.resource import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
 from tmc.sync.definitions import Definitions
 from tmc.sync.objects import Object
-from tmc.sync.scope import HubScope, SharedRead
+from tmc.sync.scope import HubScope
+from tmc.sync.shared_read import SharedRead
 
 NAME = "widgets.example.org"
 HELD = {"finalizers": ["somebody"]}

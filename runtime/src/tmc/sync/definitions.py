@@ -13,8 +13,9 @@ from tmc.api.errors import NotFound
 from tmc.api.resource import CUSTOM_RESOURCE_DEFINITIONS
 from tmc.core.keys import ObjectKey
 from tmc.core.reflector import Reflector
-from tmc.sync.objects import Object
+from tmc.sync.objects import Object, is_deleting
 from tmc.sync.operations import Side
+from tmc.sync.shared_read import SharedRead
 
 
 class Definitions:
@@ -25,6 +26,7 @@ class Definitions:
         self._floor = floor
         self._on_change = on_change
         self._followed: dict[str, dict[Side, Reflector]] = {}
+        self._reads: dict[tuple[Side, str], SharedRead] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def follow(self, group: asyncio.TaskGroup, names: Collection[str]) -> None:
@@ -51,6 +53,21 @@ class Definitions:
             return None
         self.remember(side, definition)
         return definition
+
+    async def is_going(self, side: Side, name: str) -> bool:
+        """Whether a cluster is losing the whole kind, by a live read that begins after the call.
+
+        A kind without a definition is served by an aggregated API, which does not lose it in this way.
+
+        Raises:
+            ApiError, Unreachable: the cluster does not answer.
+        """
+        read = self._reads.setdefault((side, name), SharedRead(lambda: self.read(side, name)))
+        try:
+            found = await read.fresh()
+        finally:
+            self._reads.pop((side, name), None)  # who waits keeps it; nobody is served by an old answer
+        return found is not None and is_deleting(found)
 
     def remember(self, side: Side, definition: Object) -> None:
         """Take in what was read elsewhere."""

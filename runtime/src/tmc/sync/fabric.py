@@ -229,6 +229,17 @@ class Fabric:
         """
         return await self._scope.confirms(name, namespace)
 
+    async def confirms_own_deletion(self, name: str) -> bool:
+        """Whether a live read, begun after the call, shows that the member itself is not losing the whole kind.
+
+        To be asked before anything is deleted on the hub because its origin object is being deleted here: when somebody
+        removes the kind from this member, that says nothing of each object.
+
+        Raises:
+            ApiError, Unreachable: the member's own cluster does not answer.
+        """
+        return not await self.definitions.is_going("member", name)
+
     def takes_over(self, name: str) -> bool:
         """The hub names this member as the processor of the kind, and its own mirror does not yet."""
         key = ObjectKey("", name)

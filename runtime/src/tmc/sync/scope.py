@@ -5,16 +5,16 @@ All their objects are then being deleted on the hub, and that says nothing of th
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from tmc.api.client import ApiClient
 from tmc.api.errors import NotFound
-from tmc.api.resource import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
+from tmc.api.resource import NAMESPACES
 from tmc.core.keys import ObjectKey
 from tmc.core.reflector import Reflector
 from tmc.sync.definitions import Definitions
 from tmc.sync.objects import Object, is_deleting
+from tmc.sync.shared_read import SharedRead
 
 
 class HubScope:
@@ -28,7 +28,7 @@ class HubScope:
         self._on_change = on_change
         self._namespaces = Reflector(hub, NAMESPACES, on_change=self._looked, floor=floor)
         self._going: frozenset[str] = frozenset()
-        self._reads: dict[tuple[str, str], SharedRead] = {}
+        self._reads: dict[str, SharedRead] = {}
 
     async def run(self) -> None:
         """Follow the hub's namespaces until cancelled."""
@@ -56,29 +56,25 @@ class HubScope:
         Raises:
             ApiError, Unreachable: the hub does not answer.
         """
-        scopes = [(CUSTOM_RESOURCE_DEFINITIONS, name)] + ([(NAMESPACES, namespace)] if namespace else [])
-        return not any([await self._is_going(resource, scope) for resource, scope in scopes])
+        if await self._definitions.is_going("hub", name):
+            return False
+        return not namespace or not await self._is_going(namespace)
 
-    async def _is_going(self, resource: Resource, name: str) -> bool:
-        read = self._reads.setdefault((resource.name, name), SharedRead(lambda: self._read(resource, name)))
+    async def _is_going(self, namespace: str) -> bool:
+        read = self._reads.setdefault(namespace, SharedRead(lambda: self._read(namespace)))
         try:
             found = await read.fresh()
         finally:
-            self._reads.pop((resource.name, name), None)  # who waits keeps it; nobody is served by an old answer
-        if found is None:  # a kind without a definition is served by an aggregated API, which does not lose it so
-            return resource is NAMESPACES
-        return is_deleting(found)
+            self._reads.pop(namespace, None)  # who waits keeps it; nobody is served by an old answer
+        return found is None or is_deleting(found)
 
-    async def _read(self, resource: Resource, name: str) -> Object | None:
+    async def _read(self, namespace: str) -> Object | None:
         try:
-            found = await self._hub.get(resource, name)
+            found: Object = await self._hub.get(NAMESPACES, namespace)
         except NotFound:
             return None
-        if resource is NAMESPACES:
-            self._namespaces.store.remember(found)
-            self._looked(ObjectKey("", name))
-        else:
-            self._definitions.remember("hub", found)
+        self._namespaces.store.remember(found)
+        self._looked(ObjectKey("", namespace))
         return found
 
     def _looked(self, key: ObjectKey) -> None:
@@ -89,23 +85,3 @@ class HubScope:
         if going != self._going:
             self._going = going
             self._on_change()
-
-
-class SharedRead:
-    """Reads what `read()` reads for many who ask at about the same time; nobody gets an answer from before."""
-
-    def __init__(self, read: Callable[[], Awaitable[Object | None]]) -> None:
-        self._read = read
-        self._lock = asyncio.Lock()
-        self._begun = self._answered = 0  # reads are counted; the number of the one that `_answer` is from
-        self._answer: Object | None = None
-
-    async def fresh(self) -> Object | None:
-        """The answer of a read that began after this call. Raises what `read()` raises."""
-        asked = self._begun
-        async with self._lock:
-            if self._answered <= asked:
-                self._begun += 1
-                self._answer = await self._read()
-                self._answered = self._begun
-            return self._answer

@@ -1,0 +1,125 @@
+"""Kinds are started and stopped as the clusters' definitions come, change and go; one that is in trouble is alone."""
+
+from __future__ import annotations
+
+from runtime.tests.sync.fabric_lab import KIND, NUMBER, OTHER, SPEC, TEXT, Fabric, crd, fabric, struct, widget
+from runtime.tests.sync.test_shell import WIDGETS
+from runtime.tests.waiting import eventually
+from tmc.sync.fabric import SYNCED_RESOURCES
+
+
+def on_hub(both: Fabric, name: str = "w") -> bool:
+    return ("default", name) in both.hub.api.objects[WIDGETS.name]
+
+
+async def test_a_kind_that_is_alike_is_accepted_and_carried() -> None:
+    async with fabric() as both:
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+        await eventually(lambda: both.condition() == ("True", "Syncing"))
+        assert both.condition("HubAccepted") == ("True", "Accepted")
+        assert both.entry()["state"] == "Accepted"
+        assert both.kind_ready() == ("True", "Accepted")
+
+
+async def test_a_definition_that_appears_is_noticed() -> None:
+    async with fabric(definitions=False) as both:
+        both.hub.define(crd())
+        await eventually(lambda: both.entry().get("state") == "Pending")
+        assert "not served on east" in both.entry()["message"]
+        assert both.condition() == ("False", "KindMissing")
+        both.member.define(crd())
+        await eventually(lambda: both.entry()["state"] == "Accepted")
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+
+
+async def test_a_field_that_would_be_dropped_stops_the_kind_until_the_definitions_agree() -> None:
+    async with fabric() as both:
+        await eventually(lambda: both.entry().get("state") == "Accepted")
+        both.hub.define(crd(struct(size=NUMBER, colour=TEXT)))
+        await eventually(lambda: both.entry()["state"] == "Incompatible")
+        assert both.entry()["prunedFields"] == ["spec.colour"]
+        assert both.entry()["message"] == "dropped on east: spec.colour"
+        assert both.condition() == ("False", "KindIncompatible")
+        assert both.kind_ready() == ("False", "Incompatible")
+        both.member.api.put(WIDGETS, widget("later"))
+        both.member.define(crd(struct(size=NUMBER, colour=TEXT)))
+        await eventually(lambda: both.entry()["state"] == "Accepted")
+        await eventually(lambda: on_hub(both, "later"))
+        await eventually(lambda: both.condition() == ("True", "Syncing"))
+        assert "prunedFields" not in both.entry()
+
+
+async def test_nothing_is_carried_while_the_definitions_differ() -> None:
+    async with fabric(definitions=False) as both:
+        both.hub.define(crd(struct(size=NUMBER, colour=TEXT)))
+        both.member.define(crd())
+        await eventually(lambda: both.entry().get("state") == "Incompatible")
+        both.member.api.put(WIDGETS, widget())
+        lists = len([call for call in both.member.api.calls if call.resource == WIDGETS.name])
+        both.hub.api.put(SYNCED_RESOURCES, {"metadata": {"name": OTHER}, "spec": {**SPEC, "resource": "gadgets"}})
+        await eventually(lambda: both.entry(name=OTHER).get("state") == "Pending", "the syncer has looked again")
+        assert not on_hub(both)
+        assert lists == 0
+
+
+async def test_another_kind_goes_on() -> None:
+    async with fabric() as both:
+        both.hub.api.put(SYNCED_RESOURCES, {"metadata": {"name": OTHER}, "spec": {**SPEC, "resource": "gadgets"}})
+        await eventually(lambda: both.entry(name=OTHER).get("state") == "Pending")
+        assert both.condition()[1] == "KindMissing"
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+        assert both.kind_ready() == ("True", "Accepted")
+        assert both.kind_ready(OTHER) == ("False", "Pending")
+
+
+async def test_a_status_subresource_that_comes_and_goes_is_noticed() -> None:
+    async with fabric() as both:
+        await eventually(lambda: both.entry().get("state") == "Accepted")
+        both.member.define(crd(status=False))
+        await eventually(lambda: both.entry()["state"] == "Incompatible")
+        assert "the status subresource is off on east" in both.entry()["message"]
+        both.hub.define(crd(status=False))
+        await eventually(lambda: both.entry()["state"] == "Accepted")
+        both.hub.define(crd())
+        both.member.define(crd())
+        await eventually(lambda: both.entry()["state"] == "Accepted" and both.condition() == ("True", "Syncing"))
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+
+
+async def test_a_definition_that_only_validates_otherwise_does_not_interrupt() -> None:
+    async with fabric() as both:
+        await eventually(lambda: both.entry().get("state") == "Accepted")
+        lists = sum(call.verb == "WATCH" and call.resource == WIDGETS.name for call in both.member.api.calls)
+        both.member.define(crd(struct(size={**NUMBER, "minimum": 1})))
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+        again = sum(call.verb == "WATCH" and call.resource == WIDGETS.name for call in both.member.api.calls)
+        assert again == lists
+
+
+async def test_a_definition_that_is_being_deleted_on_the_member_stops_the_kind_and_deletes_nothing() -> None:
+    async with fabric() as both:
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+        both.member.define(crd(), finalizers=["customresourcecleanup.apiextensions.k8s.io"])
+        both.member.undefine()
+        await eventually(lambda: both.entry()["state"] == "Pending")
+        assert "is being deleted" in both.entry()["message"]
+        both.member.api.remove(WIDGETS, "w", "default")
+        await eventually(lambda: both.condition() == ("False", "KindMissing"))
+        assert not both.hub.api.get(WIDGETS, "w", "default")["metadata"].get("deletionTimestamp")
+
+
+async def test_nothing_is_said_twice() -> None:
+    async with fabric() as both:
+        await eventually(lambda: both.condition() == ("True", "Syncing") and both.kind_ready() == ("True", "Accepted"))
+        lists = sum(call.verb == "LIST" for call in both.hub.api.calls)
+        writes = [call for call in both.hub.api.calls if call.verb == "PATCH" and call.subresource == "status"]
+        both.hub.api.put(SYNCED_RESOURCES, {**both.hub.api.get(SYNCED_RESOURCES, KIND)})
+        await eventually(lambda: sum(call.verb == "LIST" for call in both.hub.api.calls) > lists + 20, "some floors")
+        again = [call for call in both.hub.api.calls if call.verb == "PATCH" and call.subresource == "status"]
+        assert len(again) == len(writes)
