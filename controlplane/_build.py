@@ -34,6 +34,7 @@ KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kubectl")
 KUBERNETES = Module(
     "kubernetes", KUBERNETES_PROGRAMS, tuple(f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_PROGRAMS), 240
 )
+KIND = Module("kind", ("kind",), ("sigs.k8s.io/kind",), 30)
 
 
 def build(versions: Versions, folder: Path, say: Say) -> None:
@@ -41,6 +42,11 @@ def build(versions: Versions, folder: Path, say: Say) -> None:
     go = _usable_go()
     for module, flags in ((ETCD, "-s -w"), (KUBERNETES, kubernetes_flags(versions))):
         _build_module(go, module, flags, folder, say)
+
+
+def build_kind(folder: Path, say: Say) -> None:
+    """Put kind into C(folder). Raises BinariesError."""
+    _build_module(_usable_go(), KIND, "-s -w", folder, say)
 
 
 def kubernetes_flags(versions: Versions) -> str:

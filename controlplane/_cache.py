@@ -31,13 +31,14 @@ class BinariesError(Exception):
 class Versions:
     kubernetes: str
     etcd: str
+    kind: str = ""
 
 
 def read_versions(path: Path = HERE / "versions.yml") -> Versions:
     """The pinned versions. The file is YAML of plain C(key: value) lines, so that no parser is needed."""
     lines = path.read_text(encoding="utf-8").splitlines()
     pairs = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
-    return Versions(pairs["kubernetes"].strip(), pairs["etcd"].strip())
+    return Versions(pairs["kubernetes"].strip(), pairs["etcd"].strip(), pairs["kind"].strip())
 
 
 def lacking(folder: Path) -> list[str]:

@@ -32,6 +32,7 @@ class Publishers:
 
     kubernetes: str = "https://dl.k8s.io/release"
     etcd: str = "https://github.com/etcd-io/etcd/releases/download"
+    kind: str = "https://github.com/kubernetes-sigs/kind/releases/download"
 
 
 def architecture() -> str:
@@ -55,6 +56,13 @@ def download(versions: Versions, folder: Path, say: Say, publishers: Publishers 
         _fetch(f"{base}/{name}", folder / name, checksums[name], say)
     _fetch(f"{release}/{archive}", folder / archive, checksums[archive], say)
     _extract(folder / archive, f"{archive.removesuffix('.tar.gz')}/etcd", folder / "etcd")
+
+
+def download_kind(versions: Versions, folder: Path, say: Say, publishers: Publishers = Publishers()) -> None:
+    """Put kind for this machine into C(folder). Raises BinariesError; a file whose checksum differs is never kept."""
+    name = f"kind-{platform.system().lower()}-{architecture()}"
+    url = f"{publishers.kind}/v{versions.kind}/{name}"
+    _fetch(url, folder / "kind", _text(f"{url}.sha256sum").split()[0], say)
 
 
 def _open(url: str, seconds: float) -> http.client.HTTPResponse:

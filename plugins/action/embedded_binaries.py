@@ -5,27 +5,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+
+from ansible_collections.tmc.cross_cluster.plugins.plugin_utils._script import ScriptAction
 
 SCRIPT = Path(__file__).resolve().parents[2] / "controlplane" / "binaries.py"
 NOT_MADE = 3  # exit code of --check when the binaries would have to be made
-SHOWN_LINES = 20
 
 
-class ActionModule(ActionBase):
+class ActionModule(ScriptAction):
     """An action, because a module's output is seen only when it has ended, and a build takes minutes."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
-    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
@@ -36,7 +29,7 @@ class ActionModule(ActionBase):
             command += ["--binary-dir", options["binary_dir"]]
         if self._task.check_mode:
             command.append("--check")
-        code, answer, said = self._run(command)
+        code, answer, said = self._run_shown(command)
         if code not in (0, NOT_MADE) or len(answer) < 2:
             raise AnsibleActionFail("\n".join(said) or f"{SCRIPT.name} ended with code {code}")
         source = answer[-2].removeprefix("source: ")
@@ -47,33 +40,3 @@ class ActionModule(ActionBase):
             "path": answer[-1],
             "available": code == 0,
         }
-
-    def _run(self, command: list[str]) -> tuple[int, list[str], list[str]]:
-        """Exit code, lines of stdout, last lines of stderr, which are shown as they come."""
-        said: list[str] = []
-        display = Display()
-        environment = {**os.environ, **{str(k): str(v) for k, v in self._environment().items()}}
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        ) as process:
-            try:
-                for line in process.stderr or ():
-                    said = [*said[1 - SHOWN_LINES :], line.rstrip("\n")]
-                    display.display(f"  {said[-1]}")
-                answer = process.stdout.read().splitlines() if process.stdout else []
-            except BaseException:
-                process.terminate()
-                raise
-        return process.returncode, answer, said
-
-    def _environment(self) -> dict[str, Any]:
-        """The task's own C(environment:), which an action has to apply by itself."""
-        merged: dict[str, Any] = {}
-        for entry in self._task.environment or []:
-            merged.update(self._templar.template(entry) or {})
-        return merged

@@ -114,14 +114,14 @@ class Fabric:
     def doomed(self, names: list[str], keep_logs: bool) -> list[Path]:
         """What C(absent) would remove, in its order."""
         found = [path for name in names for path in self._belongings(name, keep_logs)]
-        if set(self.planes()) <= set(names):
+        if self._last(names):
             found += list(self._shared(keep_logs))
         found = [path for path in found if path.exists() or path.is_symlink()]
         return [path for path in found if not set(path.parents) & set(found)]
 
     def absent(self, names: list[str], keep_logs: bool) -> None:
         """Stop and remove these clusters, and supervisord when no cluster is left. Must be locked."""
-        last = set(self.planes()) <= set(names)
+        last = self._last(names)
         programs = [program for name in names for program in self._programs(name)]
         doomed = self.doomed(names, keep_logs)
         if last:
@@ -133,10 +133,24 @@ class Fabric:
             self.supervisor.converge(programs)
         for path in doomed:
             _remove(path)
-        for folder in (self.state.planes, self.state.kubeconfigs, self.state.credentials):
+        for folder in (
+            self.state.planes,
+            self.state.kind,
+            self.state.kubeconfigs,
+            self.state.credentials,
+            self.state.logs,
+        ):
             _remove_empty(folder)
         if last:
             _remove_empty(self.state.root)
+
+    def _last(self, names: list[str]) -> bool:
+        """Whether no cluster is left here when these are gone, whoever made it."""
+        return set(self.planes()) <= set(names) and not self.others()
+
+    def others(self) -> list[str]:
+        """Names of the clusters here that another provider made."""
+        return sorted(path.stem for path in self.state.kind.glob("*.owner")) if self.state.kind.is_dir() else []
 
     def _programs(self, cluster: str) -> list[str]:
         """Programs of one cluster: its control plane, and what works with its credentials (syncer, controller)."""
@@ -162,6 +176,11 @@ class Fabric:
             if self.state.plane(name).is_dir():
                 yield self.state.plane(name)  # empty: made by a run that was killed there
             return
+        yield from self._access(name, keep_logs)
+        yield self.state.plane(name)
+
+    def _access(self, name: str, keep_logs: bool) -> Iterator[Path]:
+        """What leads to a cluster, whoever made it: credentials, and the programs that use them."""
         yield self.state.kubeconfig(name)
         yield self.state.credentials / name
         for program in self._programs(name):
@@ -170,7 +189,6 @@ class Fabric:
             yield self.state.run / f"{program}.url"
             if not keep_logs and self.state.logs.is_dir():
                 yield from sorted(self.state.logs.glob(f"{program}.log*"))
-        yield self.state.plane(name)
 
     def _shared(self, keep_logs: bool) -> Iterator[Path]:
         """What is left when the last cluster has gone. The marker of the state directory comes last."""

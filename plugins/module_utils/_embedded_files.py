@@ -22,7 +22,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_valida
 MARKER = ".tmc-cross-cluster"
 OWNER = "tmc.cross_cluster"
 # What the collection puts at the top of a state directory. Anything else there is somebody else's.
-KNOWN = frozenset({MARKER, "kubeconfigs", "logs", "report.json", "run", "credentials", "supervisor", "planes"})
+KNOWN = frozenset({MARKER, "kubeconfigs", "logs", "report.json", "run", "credentials", "supervisor", "planes", "kind"})
 MARKER_TEXT = json.dumps({"owner": OWNER, "note": "this directory is removed by the role that made it"}) + "\n"
 
 
@@ -33,6 +33,7 @@ class State:
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
         self.marker = self.root / MARKER
         self.planes = self.root / "planes"
+        self.kind = self.root / "kind"
         self.kubeconfigs = self.root / "kubeconfigs"
         self.credentials = self.root / "credentials"
         self.logs = self.root / "logs"
@@ -73,8 +74,8 @@ class State:
             write(self.marker, MARKER_TEXT)
 
     @contextmanager
-    def locked(self, seconds: float = 120.0) -> Iterator[None]:
-        """Hold the directory for one run at a time. The directory must be claimed."""
+    def locked(self, seconds: float = 120.0) -> Iterator[int]:
+        """Hold the directory for one run at a time; gives the lock's descriptor. The directory must be claimed."""
         deadline = time.monotonic() + seconds
         with open(self.marker, encoding="utf-8") as handle:
             while True:
@@ -85,7 +86,7 @@ class State:
                     if time.monotonic() > deadline:
                         raise EmbeddedError(f"another run has held {self.root} for {seconds:.0f} s") from error
                     time.sleep(0.05)
-            yield
+            yield handle.fileno()
 
 
 def read(path: Path) -> str | None:
