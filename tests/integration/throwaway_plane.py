@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import ssl
 import subprocess
 import time
@@ -26,11 +27,14 @@ class Plane:
     """A running API server: `kubeconfig` is an administrator's, `url` its address.
 
     `crash` kills it as `kill -9` does, starts it again on the same data, and returns as soon as it says it is ready.
+    `save` copies the data of its store to a folder, and `restore` puts such a copy back; both interrupt its service.
     """
 
     kubeconfig: Path
     url: str
     crash: Callable[[], None]
+    save: Callable[[Path], None]
+    restore: Callable[[Path], None]
 
 
 @contextmanager
@@ -43,15 +47,17 @@ def throwaway_plane(binaries: Path, directory: Path, ports: tuple[int, int, int]
     store = f"http://127.0.0.1:{client}"
     with ExitStack() as running:
         peer_url = f"http://127.0.0.1:{peer}"
-        running.enter_context(
-            process(
-                directory / "etcd.log",
+        etcd = Etcd(
+            running,
+            directory,
+            (
                 *(binaries / "etcd", f"--data-dir={directory / 'etcd'}", "--unsafe-no-fsync"),
                 *(f"--listen-client-urls={store}", f"--advertise-client-urls={store}"),
                 *(f"--listen-peer-urls={peer_url}", f"--initial-advertise-peer-urls={peer_url}"),
                 f"--initial-cluster=default={peer_url}",
-            )
+            ),
         )
+        etcd.start()
         server = ApiServer(
             running,
             directory,
@@ -67,27 +73,63 @@ def throwaway_plane(binaries: Path, directory: Path, ports: tuple[int, int, int]
             ),
         )
         server.start()
-        plane = Plane(directory / "kubeconfig", server.url, server.crash)
+
+        def replaced(replace: Callable[[], object]) -> None:
+            server.kill()
+            etcd.kill()
+            replace()
+            etcd.start()
+            server.start()
+
+        plane = Plane(
+            directory / "kubeconfig",
+            server.url,
+            server.crash,
+            save=lambda folder: replaced(lambda: shutil.copytree(etcd.data, folder)),
+            restore=lambda folder: replaced(lambda: (shutil.rmtree(etcd.data), shutil.copytree(folder, etcd.data))),
+        )
         write_kubeconfig(plane, server.authority.read_bytes(), token)
         yield plane
 
 
-class ApiServer:
-    """A kube-apiserver that can be started again; it ends with `running`."""
+class Program:
+    """A process that can be started again; it ends with `running`."""
 
-    def __init__(self, running: ExitStack, directory: Path, url: str, command: tuple[str | Path, ...]) -> None:
-        self.url, self.authority = url, directory / "certs" / "apiserver.crt"
-        self._running, self._log, self._command = running, directory / "kube-apiserver.log", command
-        self._child: subprocess.Popen[bytes] | None = None
+    def __init__(self, running: ExitStack, log: Path, command: tuple[str | Path, ...]) -> None:
+        self._running, self._log, self._command = running, log, command
+        self.child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._child = self._running.enter_context(process(self._log, *self._command))
-        await_ready(self.url, self.authority, self._child, self._log)
+        self.child = self._running.enter_context(process(self._log, *self._command))
+
+    def kill(self) -> None:
+        assert self.child is not None
+        self.child.kill()
+        self.child.wait()
+
+
+class Etcd(Program):
+    """The store, with its data in `data`."""
+
+    def __init__(self, running: ExitStack, directory: Path, command: tuple[str | Path, ...]) -> None:
+        super().__init__(running, directory / "etcd.log", command)
+        self.data = directory / "etcd"
+
+
+class ApiServer(Program):
+    """A kube-apiserver; `start` returns when it is ready."""
+
+    def __init__(self, running: ExitStack, directory: Path, url: str, command: tuple[str | Path, ...]) -> None:
+        super().__init__(running, directory / "kube-apiserver.log", command)
+        self.url, self.authority = url, directory / "certs" / "apiserver.crt"
+
+    def start(self) -> None:
+        super().start()
+        assert self.child is not None
+        await_ready(self.url, self.authority, self.child, self._log)
 
     def crash(self) -> None:
-        assert self._child is not None
-        self._child.kill()
-        self._child.wait()
+        self.kill()
         self.start()
 
 
