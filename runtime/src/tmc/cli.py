@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import difflib
+import logging
 import re
 import signal
 import sys
@@ -21,8 +22,11 @@ from tmc.sync.syncer import SameCluster
 from tmc.validate import command as validate
 
 COMMANDS: tuple[ModuleType, ...] = (syncer, controller, validate)
+EXIT_DEFECT = 1
 EXIT_USAGE = 2
 USAGE_ERRORS = (SettingsError, KubeconfigError, SameCluster)
+
+log = logging.getLogger(__name__)
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,17 +61,18 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; the exit code is the command's own, 2 for bad usage, 130 after Ctrl-C."""
+    """Run one sub-command; the exit code is the command's own, 2 for bad usage, 130 after Ctrl-C, 1 for a defect."""
     args = build_parser().parse_args(argv)
     try:
         return asyncio.run(_until_signalled(args))
     except USAGE_ERRORS as error:
         return _bad_usage(args.command, error)
-    except ExceptionGroup as errors:
-        usage = errors.subgroup(USAGE_ERRORS)
-        if usage is None:
-            raise
-        return _bad_usage(args.command, _first(usage))
+    except Exception as error:
+        usage = error.subgroup(USAGE_ERRORS) if isinstance(error, ExceptionGroup) else None
+        if usage is not None:
+            return _bad_usage(args.command, _first(usage))
+        log.critical("ended by a defect", exc_info=True)  # as a line of the log, in which secrets are masked
+        return EXIT_DEFECT
 
 
 def _bad_usage(command: str, error: Exception) -> int:
