@@ -26,6 +26,8 @@ def main(what: str) -> None:
         pip(*tomllib.loads((RUNTIME / "pyproject.toml").read_text())["project"]["dependencies"])
     else:
         pip("--no-deps", str(RUNTIME))
+        # An image whose program does not even start is no image.
+        subprocess.run([ENVIRONMENT / "bin" / "tmc", "--help"], stdout=subprocess.DEVNULL, check=True)
 
 
 def pip(*arguments: str) -> None:

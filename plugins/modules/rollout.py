@@ -140,9 +140,11 @@ def excuse(pod: Object) -> str:
     """What keeps a pod from being ready; empty when nothing does."""
     status = pod.get("status") or {}
     for container in status.get("containerStatuses") or []:
-        for state in (container.get("state") or {}, container.get("lastState") or {}):
-            found = state.get("waiting") or state.get("terminated") or {}
-            if not container.get("ready") and found:
+        if not container.get("ready"):
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            state = container.get("state") or {}
+            found = ended or state.get("terminated") or state.get("waiting") or {}
+            if found:
                 return f"{found.get('reason', 'not running')} {found.get('message', '')}".strip()
     unmet = [entry for entry in status.get("conditions") or [] if entry["status"] != "True"]
     return f"{unmet[0].get('reason', unmet[0]['type'])} {unmet[0].get('message', '')}".strip() if unmet else ""
