@@ -29,6 +29,11 @@ def synced_resource(kind_name: str, spec: Object) -> Object:
 
 def hub_identity(name: str, cluster_uid: str) -> list[Object]:
     """What lets the syncer of member ``name`` into the hub: first the policies that hold it to its cluster's uid."""
+    return [*_admission_member.policies(name, cluster_uid), *syncer_account(name)]
+
+
+def syncer_account(name: str) -> list[Object]:
+    """The account of the syncer of member ``name`` on the hub, and its rights there."""
     account = f"syncer-{name}"
     rules = [
         # `create` cannot be tied to a name by RBAC; the policy tmc-fabric does that.
@@ -44,7 +49,6 @@ def hub_identity(name: str, cluster_uid: str) -> list[Object]:
         _own_token(account),
     ]
     return [
-        *_admission_member.policies(name, cluster_uid),
         service_account(account, names.HUB_NAMESPACE),
         role(account, names.HUB_NAMESPACE, rules),
         binding("RoleBinding", account, "Role", account, _account(account, names.HUB_NAMESPACE), names.HUB_NAMESPACE),

@@ -56,8 +56,10 @@ POLICY_BINDING = Resource(
 CUSTOM_RESOURCE_DEFINITION = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
+LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 SYNCED_RESOURCE = Resource(FABRIC_GROUP, FABRIC_VERSION, "syncedresources", "SyncedResource", namespaced=False)
 MEMBER = Resource(FABRIC_GROUP, FABRIC_VERSION, "members", "Member", namespaced=False)
+TOMBSTONE = Resource(FABRIC_GROUP, FABRIC_VERSION, "tombstones", "Tombstone", namespaced=False)
 TASK_QUEUE = Resource("demo.tmc.io", "v1", "taskqueues", "TaskQueue")
 
 BY_KIND = {

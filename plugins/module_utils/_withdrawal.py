@@ -29,10 +29,10 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources impor
 SELECTOR = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
 WRITERS = (ownership.SYNCER, "taskqueue-controller")
 
-PROGRAMS = (
-    Resource("apps", "v1", "deployments", "Deployment"),
-    Resource("batch", "v1", "jobs", "Job"),
-)
+TASKS = "tmc.io/executor=job"  # label of the Jobs that the controller makes, wherever its TaskQueues are
+
+DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
+JOB = Resource("batch", "v1", "jobs", "Job")
 AROUND_PROGRAMS = (
     Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     Resource("", "v1", "services", "Service"),
@@ -41,10 +41,9 @@ AROUND_PROGRAMS = (
 )
 IDENTITIES = (kinds.SERVICE_ACCOUNT,)
 ADMISSION = (kinds.POLICY_BINDING, kinds.POLICY)
-LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 REST = (
     kinds.CONFIG_MAP,
-    LEASE,
+    kinds.LEASE,
     kinds.ROLE_BINDING,
     kinds.ROLE,
     kinds.CLUSTER_ROLE_BINDING,
@@ -64,15 +63,27 @@ NAME_OF_ITSELF = "kubernetes.io/metadata.name"
 class Withdrawal:
     """The steps, on one cluster. Raises TmcError."""
 
-    def __init__(self, client: Client, cluster_uid: str, remover: Remover, *, keep_copies: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        cluster_uid: str,
+        remover: Remover,
+        *,
+        keep_copies: bool = False,
+        keep_definitions: bool = False,
+    ) -> None:
         self._client = client
         self._uid = cluster_uid
         self._remover = remover
         self._keep_copies = keep_copies
+        self._keep_definitions = keep_copies or keep_definitions
+        self._in_use: set[str] = set()  # names of custom kinds that have objects which stay
 
     def programs(self) -> None:
         """Step 1. Foreground: a Deployment is gone when its Pods are."""
-        self._remover.remove(self._ours(PROGRAMS), propagation="Foreground")
+        jobs = self._client.list(JOB, label_selector=TASKS, metadata_only=True)
+        tasks = [(JOB, obj) for obj in jobs if not obj["metadata"].get("deletionTimestamp")]
+        self._remover.remove([*self._ours((DEPLOYMENT,)), *tasks], propagation="Foreground")
         self._remover.remove([*self._ours(AROUND_PROGRAMS), *self._ours(IDENTITIES)])
 
     def everything(self) -> None:
@@ -122,6 +133,8 @@ class Withdrawal:
         copies = [(resource, obj) for obj in objects if ownership.is_copy(obj, self._uid)]
         others = [(resource, obj) for obj in objects if not ownership.is_copy(obj, self._uid)]
         self._remover.release(others)
+        if others or (copies and self._keep_copies):
+            self._in_use.add(resource.name)
         if self._keep_copies:
             self._remover.release(copies, whole=True)
             return
@@ -131,13 +144,16 @@ class Withdrawal:
     def _definitions(self, definitions: list[Object]) -> None:
         doomed = []
         for crd in definitions:
-            fabric = crd["metadata"]["name"].endswith(f".{names.FABRIC_GROUP}")
+            name = crd["metadata"]["name"]
+            used = name in self._in_use and not name.endswith(f".{names.FABRIC_GROUP}")
             found = (kinds.CUSTOM_RESOURCE_DEFINITION, crd)
             if not ownership.is_our_definition(crd):
                 if ownership.is_labelled(crd):
                     self._remover.journal.kept.append(f"{title(*found)}: somebody else wrote it, too")
-            elif self._keep_copies and not fabric:
-                self._remover.journal.kept.append(f"{title(*found)}: it holds the copies that are kept")
+            elif self._keep_definitions and used:
+                self._remover.journal.kept.append(
+                    f"{title(*found)}: there are objects of the kind, which would go with it"
+                )
             else:
                 doomed.append(found)
         self._remover.remove(doomed)
@@ -157,7 +173,7 @@ class Withdrawal:
             name = obj["metadata"]["name"]
             if obj["metadata"].get("deletionTimestamp") or not self._made_by_us(obj):
                 continue
-            reason = self._in_use(obj)
+            reason = self._why_kept(obj)
             if reason:
                 self._remover.journal.kept.append(f"Namespace {name}: {reason}")
             else:
@@ -169,7 +185,7 @@ class Withdrawal:
             return ownership.is_ours(namespace)
         return ownership.SYNCER in ownership.managers(namespace)
 
-    def _in_use(self, namespace: Object) -> str:
+    def _why_kept(self, namespace: Object) -> str:
         """Why somebody else needs the namespace; empty when nobody does."""
         name = namespace["metadata"]["name"]
         marks = set(ownership.labels(namespace)) | set(namespace["metadata"].get("annotations") or {})

@@ -18,7 +18,7 @@ description:
     it), the namespace C(tmc-system), copies of other clusters' objects, and namespaces that a syncer made for them while
     nothing of others is in them.
   - Objects that users created on the cluster stay, without the fabric's finalizers C(tmc.io/*) and notes, also those of
-    kinds that are not carried any more. With the kind C(TaskQueue) go its objects.
+    kinds that are not carried any more. With the kind C(TaskQueue) go its objects, unless O(definitions=keep).
   - Run it with O(scope=programs) on all clusters first, so that no syncer makes anew what is removed elsewhere.
   - It can be interrupted and run again.
 version_added: 0.1.0
@@ -38,6 +38,13 @@ options:
     description:
       - What becomes of copies of other clusters' objects. V(keep) makes them ordinary objects of this cluster, and
         leaves their kind here.
+    type: str
+    choices: [remove, keep]
+    default: remove
+  definitions:
+    description:
+      - What becomes of kinds that this collection installed for users, such as C(TaskQueue), while there are objects of
+        them that were created on this cluster. V(keep) leaves kind and objects, V(remove) removes both.
     type: str
     choices: [remove, keep]
     default: remove
@@ -124,7 +131,8 @@ def withdraw(module: AnsibleModule) -> Result:
     client = connect(module, connections=8)
     uid = _apply.cluster_uid(client)
     remover = Remover(client, check_mode=module.check_mode, timeout=module.params["timeout"])
-    withdrawal = Withdrawal(client, uid, remover, keep_copies=module.params["copies"] == "keep")
+    kept = {f"keep_{what}": module.params[what] == "keep" for what in ("copies", "definitions")}
+    withdrawal = Withdrawal(client, uid, remover, **kept)
     if module.params["scope"] == "programs":
         withdrawal.programs()
     else:
@@ -148,6 +156,7 @@ def main() -> None:
     spec = auth_spec() | {
         "scope": {"type": "str", "choices": ["programs", "all"], "default": "all"},
         "copies": {"type": "str", "choices": ["remove", "keep"], "default": "remove"},
+        "definitions": {"type": "str", "choices": ["remove", "keep"], "default": "remove"},
         "force": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 120.0},
     }

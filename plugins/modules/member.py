@@ -17,7 +17,9 @@ description:
     ServiceAccount C(tmc-syncer) and its bindings.
   - With O(credentials_dir), writes the two kubeconfigs that the syncer of the member needs, each with a bound token. No
     credential of the member is stored on the hub.
-  - Leaving removes what joining made, and nothing else.
+  - Leaving removes what joining made, and takes along from the hub what waits for the member - its finalizer on objects
+    of every kind, its name in tombstones, its Lease. Stop its syncer before; what is on its cluster is the matter of
+    M(tmc.cross_cluster.fabric_withdrawal).
   - The fabric's manifests (C(manifests/fabric) on both, C(manifests/hub), C(manifests/member)) must be applied before.
 version_added: 0.1.0
 author:
@@ -76,9 +78,18 @@ options:
     description:
       - The same for C(local.kubeconfig).
     type: str
+  objects:
+    description:
+      - With O(state=absent), what becomes of the copies, on the other clusters, of objects that were created on the
+        member's cluster. With V(keep) they stay copies, which nobody changes any more. With V(remove) they are deleted
+        there. The objects on the member's own cluster stay either way.
+    type: str
+    choices: [keep, remove]
+    default: keep
   force:
     description:
-      - With O(state=absent), let the member leave although its cluster does not answer; what is on it stays.
+      - With O(state=absent), let the member leave although its cluster does not answer, or although it is the processor
+        of a kind; what is on it stays.
     type: bool
     default: false
 seealso:
@@ -145,11 +156,19 @@ credentials:
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _apply, _fabric, _names, _token_secret, _tokens
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import (
+    _apply,
+    _fabric,
+    _leaving,
+    _names,
+    _token_secret,
+    _tokens,
+)
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
     InvalidInput,
     KubeconfigMissing,
@@ -160,7 +179,12 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import (
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import check_server
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import another_cluster, connect, run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import MUTUALLY_EXCLUSIVE, auth_spec
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import CLUSTER_ROLE, MEMBER, NAMESPACE
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
+    CLUSTER_ROLE,
+    MEMBER,
+    NAMESPACE,
+    SYNCED_RESOURCE,
+)
 
 Result = dict[str, Any]
 
@@ -203,15 +227,35 @@ class Join:
         live = self.hub.get(MEMBER, self.name)
         if live and uid and live["spec"]["clusterUID"] != uid:
             raise TmcError(self._taken(live["spec"]["clusterUID"], uid) + ", so it is not removed")
-        member = _fabric.member(self.name, uid or "")
-        hub = _apply.plan_absent(self.hub, [*reversed(_fabric.hub_identity(self.name, uid or "")), member])
-        result = self._carry_out(hub, local)
+        self._refuse_processor()
+        farewell = self._farewell(live, uid)
+        # The Member goes first: nobody waits for one that is not there. The account goes last: it says farewell.
+        member = _apply.plan_absent(self.hub, [_fabric.member(self.name, uid or "")])
+        hub = _apply.plan_absent(self.hub, list(reversed(_fabric.hub_identity(self.name, uid or ""))))
+        result = self._carry_out([*member, *hub], local, farewell)
         removed = [_tokens.remove(wish, check_mode=self.module.check_mode) for wish in self._wishes().values()]
         if self.params["credentials_secret"] and uid:
             where = self.params["credentials_secret"]
             removed.append(_token_secret.remove(self.local, where, check_mode=self.module.check_mode))
         result["changed"] |= any(removed)
         return result | {"name": self.name, "cluster_uid": uid, "hub_uid": hub_uid}
+
+    def _refuse_processor(self) -> None:
+        works_on = [
+            each["metadata"]["name"]
+            for each in self.hub.list(SYNCED_RESOURCE)
+            if each["spec"]["processor"] == self.name and not self.params["force"]
+        ]
+        if works_on:
+            raise TmcError(
+                f"'{self.name}' is the processor of {', '.join(works_on)}: move that to another cluster first "
+                "(module processor), or set force to true to let it leave all the same"
+            )
+
+    def _farewell(self, live: Any, uid: str | None) -> list[_leaving.Errand]:
+        """What has to be done on the hub so that nothing waits for the member any more."""
+        origin_uid = (live["spec"]["clusterUID"] if live else uid) if self.params["objects"] == "remove" else None
+        return _leaving.Farewell(self.hub, self.name).errands(origin_uid=origin_uid)
 
     def _distinct_identities(self) -> tuple[str, str]:
         hub_uid, uid = _apply.cluster_uid(self.hub), _apply.cluster_uid(self.local)
@@ -261,15 +305,31 @@ class Join:
                 return None, []
             raise TmcError(f"{error}; set force to true to let '{self.name}' leave all the same") from error
 
-    def _carry_out(self, hub: list[_apply.Change], local: list[_apply.Change]) -> Result:
+    def _carry_out(
+        self, hub: list[_apply.Change], local: list[_apply.Change], farewell: Sequence[_leaving.Errand] = ()
+    ) -> Result:
         # All rights on both clusters before the first write on either.
         _apply.check_rights(self.hub, hub)
         _apply.check_rights(self.local, local)
         if not self.module.check_mode:
+            self._say(farewell, hub)
             _apply.carry_out(self.hub, hub, checked=True)
             _apply.carry_out(self.local, local, checked=True)
         objects = [f"{where}: {c.verb} {c.title}" for where, plan in (("hub", hub), ("member", local)) for c in plan]
+        objects = [*(f"hub: {errand.title}" for errand in farewell), *objects]
         return {"changed": bool(objects), "objects": objects, "diff": _apply.diff_of([*hub, *local])}
+
+    def _say(self, farewell: Sequence[_leaving.Errand], hub: list[_apply.Change]) -> None:
+        """With the account of its syncer, which an earlier run may have removed."""
+        if not farewell:
+            return
+        _apply.carry_out(self.hub, [change for change in hub if change.resource == MEMBER], checked=True)
+        account = _fabric.syncer_account(self.name)
+        missing = _apply.plan_present(self.hub, account)
+        _apply.carry_out(self.hub, missing)
+        _leaving.Farewell(self.hub, self.name).run(list(farewell))
+        if missing:
+            _apply.carry_out(self.hub, _apply.plan_absent(self.hub, list(reversed(account))))
 
     def _credentials(self, changed: bool) -> Result:
         clients = {"hub": self.hub, "local": self.local}
@@ -329,6 +389,7 @@ def main() -> None:
     spec = auth_spec() | {
         "name": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "objects": {"type": "str", "choices": ["keep", "remove"], "default": "keep"},
         "hub_kubeconfig": {"type": "path", "required": True},
         "hub_context": {"type": "str"},
         "hub_name": {"type": "str"},
