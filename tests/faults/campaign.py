@@ -1,0 +1,207 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""All plans of a campaign, class by class, and the figures that they reach."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults import generate
+from tests.faults.lab import Lab
+from tests.faults.plans import Plan, load_plan
+from tests.faults.run import Outcome, Runner
+
+COMMITTED = Path(__file__).with_name("plans")
+BATCH = 15
+EVENTS_A_LINK = 40  # fewer than any link carries of one run
+HEAL_FLOOR = 5.0  # seconds
+# Plans of each class: in full, and of the selection of `make test`. Races: names in all.
+FULL = {
+    "committed": 1000, "crash": 2000, "crashes together": 60, "stale read": 110, "hidden events": 110, "odd events": 70,
+    "partition": 72, "long partition": 6, "API fault": 66, "race": 11, "dead watch": 10,
+}  # fmt: skip
+SELECTION = {
+    "committed": 1000, "crash": 12, "crashes together": 2, "stale read": 5, "hidden events": 4, "odd events": 7,
+    "partition": 4, "long partition": 0, "API fault": 6, "race": 1, "dead watch": 0,
+}  # fmt: skip
+RACES_AT_ONCE = {True: 100, False: 30}
+
+
+@dataclass
+class Tally:
+    """Of one class: how many plans ran, how many of them met their fault, how many of those survived."""
+
+    ran: int = 0
+    reached: int = 0
+    survived: int = 0
+    races: int = 0
+    heals: list[float] = field(default_factory=list)  # in floors
+
+
+@dataclass
+class Figures:
+    """What a campaign has shown."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    failed: list[tuple[Plan, list[str]]] = field(default_factory=list)
+    totals: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return not self.failed and any(tally.reached for tally in self.tallies.values())
+
+
+class Campaign:
+    """`seed` chooses; `full` or the selection; `only` the classes named."""
+
+    def __init__(self, lab: Lab, *, seed: int, full: bool, only: Iterable[str] = ()) -> None:
+        self.lab = lab
+        self.runner = Runner(lab)
+        self.figures = Figures()
+        self._seed = seed
+        self._full = full
+        self._only = set(only)
+        self._unfinished: list[Plan] = []
+
+    async def run(self) -> Figures:
+        """Fault-free first: that is what everything is compared with."""
+        began = time.monotonic()
+        writes = await self.prepare()
+        for name, plans in self._classes(writes).items():
+            if self._only and name not in self._only:
+                continue
+            if name == "dead watch":
+                await self._end_batch()
+                await self.lab.set_floor(HEAL_FLOOR)
+            await self._class(name, plans)
+        await self._end_batch()
+        self.figures.seconds = time.monotonic() - began
+        self._sum_up()
+        return self.figures
+
+    async def prepare(self) -> dict[str, int]:
+        """The reference: two fault-free runs that end alike. Writes of each process, the lower number of both."""
+        first = await self._reference()
+        self.runner.references["lives"] = first.state
+        second = await self._reference()
+        return {process: min(first.writes[process], second.writes[process]) for process in first.writes}
+
+    async def _reference(self) -> Outcome:
+        outcome = await self.runner.run(Plan("no-fault"))
+        if outcome.problems:
+            raise RuntimeError("the run without faults failed:\n" + "\n".join(outcome.problems))
+        return outcome
+
+    async def replay(self, plan: Plan) -> Outcome:
+        """One plan alone."""
+        await self.prepare()
+        outcome = await self.runner.run(plan)
+        outcome.problems += await self.runner.end_batch()
+        return outcome
+
+    def _classes(self, writes: Mapping[str, int]) -> dict[str, list[Plan]]:
+        sizes, seed = FULL if self._full else SELECTION, self._seed
+        events = dict.fromkeys(generate.LINKS, EVENTS_A_LINK)
+        names = RACES_AT_ONCE[self._full]
+        found: dict[str, Iterable[Plan]] = {
+            "committed": (load_plan(path) for path in sorted(COMMITTED.glob("*.json"))),
+            "crash": generate.crashes(writes),
+            "crashes together": generate.double_crashes(writes, seed, sizes["crashes together"]),
+            "stale read": generate.stale_reads(writes, seed, sizes["stale read"]),
+            "hidden events": generate.hidden_events(events, seed, sizes["hidden events"]),
+            "odd events": generate.odd_events(events, seed, sizes["odd events"]),
+            "partition": generate.partitions(writes, seed, sizes["partition"]),
+            "long partition": generate.long_partitions(writes, seed, sizes["long partition"]),
+            "API fault": generate.api_faults(writes, seed, sizes["API fault"]),
+            "race": generate.races(seed, sizes["race"], names),
+            "dead watch": generate.dead_watches(sizes["dead watch"]),
+        }
+        chance = random.Random(f"selection {seed}")
+        return {name: chosen(list(plans), sizes[name], chance) for name, plans in found.items()}
+
+    async def _class(self, name: str, plans: list[Plan]) -> None:
+        tally = self.figures.tallies.setdefault(name, Tally())
+        for plan in plans:
+            outcome = await self.runner.run(plan)
+            self._unfinished.append(plan)
+            self._count(tally, outcome)
+            if len(self._unfinished) >= BATCH:
+                await self._end_batch()
+        print(f"{name}: {tally.survived} of {tally.reached} survived ({tally.ran} plans)", flush=True)
+
+    def _count(self, tally: Tally, outcome: Outcome) -> None:
+        tally.ran += 1
+        tally.reached += outcome.reached
+        tally.survived += outcome.reached and outcome.survived
+        tally.races += outcome.plan.options.get("names", 0)
+        if outcome.plan.story == "probe" and outcome.reached:
+            tally.heals.append(outcome.heal_seconds / self.lab.floor)
+        print(
+            f"  {outcome.plan.name}: {outcome.seconds:.1f} s{'' if outcome.reached else ', fault not met'}", flush=True
+        )
+        if outcome.problems:
+            self._fail(outcome.plan, outcome.problems, list(self.lab.audit.history[outcome.namespace]))
+
+    def _fail(self, plan: Plan, problems: list[str], history: list[str]) -> None:
+        self.figures.failed.append((plan, problems))
+        for text in (f"FAILED {plan.name}", *problems[:20], "what the clusters showed:", *history[-80:]):
+            print(f"    {text}", file=sys.stderr)
+        print(f"replay with: python -m tests.faults replay FILE, where FILE has\n{plan.to_json()}", file=sys.stderr)
+
+    async def _end_batch(self) -> None:
+        problems = await self.runner.end_batch()
+        if problems:
+            suspects = ", ".join(plan.name for plan in self._unfinished)
+            self._fail(Plan("batch", why=f"after {suspects}"), problems, [])
+        self._unfinished.clear()
+
+    def _sum_up(self) -> None:
+        judge, totals = self.lab.audit.judge, self.figures.totals
+        totals["events observed"] = judge.events
+        totals["processes killed"] = self.lab.kills
+        totals["tasks recorded"] = self.runner.ledger.recorded
+        totals["objects kept"] = self.runner.acknowledged
+        totals["quiet seconds"] = int(self.runner.quiet_seconds)
+        for rule in ("wrongful delete", "regression", "leak", "resurrection", "done twice", "lost", "restless"):
+            totals[rule] = sum(text.startswith(rule) for _, problems in self.figures.failed for text in problems)
+
+
+def chosen(plans: list[Plan], count: int, chance: random.Random) -> list[Plan]:
+    """So many of them, in their own order."""
+    if count >= len(plans):
+        return plans
+    picked = sorted(chance.sample(range(len(plans)), count))
+    return [plans[index] for index in picked]
+
+
+def table(figures: Figures) -> str:
+    """For people."""
+    lines = [f"{'class':<18}{'plans':>7}{'met':>7}{'survived':>10}"]
+    lines += [
+        f"{name:<18}{tally.ran:>7}{tally.reached:>7}{tally.survived:>10}"
+        + (f"  {tally.races} names created anew" if tally.races else "")
+        + (f"  healed in {max(tally.heals):.2f} floors at most" if tally.heals else "")
+        for name, tally in figures.tallies.items()
+    ]
+    lines += [f"{name:<24}{count:>9}" for name, count in figures.totals.items()]
+    return "\n".join([*lines, f"{figures.seconds:.0f} s"])
+
+
+def as_json(figures: Figures) -> dict[str, Any]:
+    """For benchmarks/results/faults.json."""
+    classes = {
+        name: {"plans": tally.ran, "met": tally.reached, "survived": tally.survived}
+        | ({"names": tally.races} if tally.races else {})
+        | ({"heals_in_floors": [round(each, 2) for each in tally.heals]} if tally.heals else {})
+        for name, tally in figures.tallies.items()
+    }
+    failed = [plan.name for plan, _ in figures.failed]
+    return {"classes": classes, "totals": dict(figures.totals), "failed": failed, "seconds": round(figures.seconds)}
