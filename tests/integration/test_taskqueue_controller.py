@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-import yaml
 
 from runtime.tests.controller.stations import STATUS_WRITES, GatedExecutor, listening_to_the_ledger, station
-from tests.integration.taskqueues import SYNCED_RESOURCES, TASK_QUEUES, create, eventually, install, refusal
+from tests.integration.processor import controllers_kubeconfig, make_processor, process, queue, reached
+from tests.integration.taskqueues import SYNCED_RESOURCES, TASK_QUEUES, create, eventually, refusal
 from tests.integration.throwaway_plane import Plane
 from tmc.api.client import ApiClient
 from tmc.api.errors import Forbidden
@@ -33,72 +30,14 @@ SECRETS = Resource("", "v1", "secrets", "Secret", has_status=False)
 @pytest_asyncio.fixture
 async def admin(plane: Plane, repository: Path) -> AsyncIterator[ApiClient]:
     """An administrator; the kinds and the rights are installed, and west is the processor in term 1."""
-    manifests = repository / "manifests"
     async with ApiClient(load_kubeconfig(plane.kubeconfig)) as client:
-        await install(client, manifests / "taskqueue" / "crd.yaml", manifests / "fabric" / "crds.yaml")
-        for document in yaml.safe_load_all((manifests / "taskqueue" / "controller-rbac.yaml").read_text()):
-            await apply(client, document)
-        await apply(
-            client,
-            {
-                "apiVersion": SYNCED_RESOURCES.api_version,
-                "kind": "SyncedResource",
-                "metadata": {"name": TASK_QUEUES.name},
-                "spec": {
-                    "group": "demo.tmc.io",
-                    "version": "v1",
-                    "resource": "taskqueues",
-                    "processor": "west",
-                    "epoch": 1,
-                },
-            },
-        )
+        await make_processor(client, repository / "manifests", "controller-rbac.yaml")
         yield client
-
-
-async def apply(client: ApiClient, document: dict[str, Any]) -> None:
-    group, _, version = document["apiVersion"].rpartition("/")
-    served = await client.discover(group, version)
-    resource = next(each for each in served.values() if each.kind == document["kind"])
-    path = resource.path(document["metadata"].get("namespace", ""), document["metadata"]["name"])
-    params = {"fieldManager": "test", "force": "true"}
-    await client.request("PATCH", path, params=params, body=document, content_type="application/apply-patch+yaml")
 
 
 @pytest_asyncio.fixture
 async def kubeconfig(admin: ApiClient, plane: Plane, tmp_path: Path) -> Path:
-    """The controller's own, with a token that it can renew."""
-    path = SERVICE_ACCOUNTS.path("default", "taskqueue-controller", "token")
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    token = (await admin.request("POST", path, body=body))["status"]["token"]
-    document = yaml.safe_load(plane.kubeconfig.read_text())
-    document["users"] = [{"name": "admin", "user": {"tokenFile": str(tmp_path / "token")}}]
-    for name, text in (("token", token), ("kubeconfig", json.dumps(document))):
-        (tmp_path / name).touch(mode=0o600)
-        (tmp_path / name).write_text(text)
-    return tmp_path / "kubeconfig"
-
-
-def queue(name: str, count: int, *, duration: str | None = None, **spec: Any) -> dict[str, Any]:
-    simulate = {"simulate": {"duration": duration}} if duration else {}
-    tasks = [{"name": f"t{number}", "command": f"do {number}"} | simulate for number in range(count)]
-    return {
-        "apiVersion": "demo.tmc.io/v1",
-        "kind": "TaskQueue",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"region": "us-east-1", "tasks": tasks} | spec,
-    }
-
-
-async def reached(client: ApiClient, name: str, phase: str = "Completed") -> dict[str, Any]:
-    """The status, once it has that phase."""
-
-    async def ready() -> dict[str, Any] | None:
-        status: dict[str, Any] = (await client.get(TASK_QUEUES, name, "default")).get("status") or {}
-        return status if status.get("phase") == phase else None
-
-    status: dict[str, Any] = await eventually(ready, f"{name} is {phase}")
-    return status
+    return await controllers_kubeconfig(admin, plane.kubeconfig, tmp_path)
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -225,28 +164,3 @@ async def running_controller(kubeconfig: Path, delay: float = 0.0) -> AsyncItera
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-
-
-@dataclass
-class Process:
-    pid: int
-    log: Path
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        """The ledger's entries so far."""
-        entries = [json.loads(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
-        return [entry for entry in entries if entry["logger"] == "tmc.controller.ledger" and entry["msg"] == event]
-
-
-@asynccontextmanager
-async def process(kubeconfig: Path) -> AsyncIterator[Process]:
-    """`tmc controller` as its own process, asked to end with the context."""
-    log = kubeconfig.parent / f"controller-{len(list(kubeconfig.parent.glob('*.log')))}.log"
-    command = (sys.executable, "-m", "tmc.cli", "controller", "--cluster", "west", "--kubeconfig", str(kubeconfig))
-    with log.open("wb") as stderr:
-        child = await asyncio.create_subprocess_exec(*command, stderr=stderr, stdin=asyncio.subprocess.DEVNULL)
-    try:
-        yield Process(child.pid, log)
-    finally:
-        child.terminate()
-        assert await asyncio.wait_for(child.wait(), 30) == 0

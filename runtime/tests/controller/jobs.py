@@ -71,10 +71,12 @@ class Kubelet:
 
 
 @asynccontextmanager
-async def job_station(api: FakeApi, identity: str = "me", **more: Any) -> AsyncIterator[Station]:
-    """A controller with the executor `job`; leaving it is a crash."""
+async def job_station(
+    api: FakeApi, identity: str = "me", *, tidy_every: float = 0.05, **more: Any
+) -> AsyncIterator[Station]:
+    """A controller with the executor `job`, which looks for leftovers every so many seconds; leaving it is a crash."""
     async with ApiClient(api.connection) as client:
-        executor = JobExecutor(client, OPTIONS, floor=0.05)
+        executor = JobExecutor(client, OPTIONS, floor=tidy_every)
         async with station(api.connection, identity, executor=executor, **more) as made:
             tasks = [
                 asyncio.create_task(executor.run()),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tmc.api.client import ApiClient, Object
-from tmc.api.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from tmc.api.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, Unreachable
 from tmc.api.resource import EVENTS, Resource
 from tmc.controller.executor import Attempt, receipt
 from tmc.controller.job_manifest import JOBS, SPEC_HASH, STOP_SECONDS, WORK, JobOptions, job_key, job_manifest, work_of
@@ -144,7 +144,12 @@ class JobAttempt:
         patch: Object = {"metadata": {"uid": _uid(job)}, "spec": {"suspend": False}}
         try:
             return await self.client.patch(JOBS, name, namespace, patch, field_manager=FIELD_MANAGER)
-        except (Conflict, NotFound):
+        except NotFound:
+            return None
+        except Invalid:  # so the API server refuses another uid, among other things
+            current = await self._read()
+            if current is not None and _uid(current) == _uid(job):
+                raise
             return None
 
     # -- end

@@ -38,7 +38,7 @@ def syncer_lease(member: str) -> str:
 
 
 def task_result(origin_uid: str, task: str, command: str) -> str:
-    """`tasks[].result` of the `simulate` executor: only who saw this object's uid and command can know it."""
+    """`tasks[].result` of a success, by any executor: only who saw this object's uid and command can know it."""
     return hashlib.sha256(f"{origin_uid}/{task}/{command}".encode()).hexdigest()[:16]
 
 

@@ -121,13 +121,15 @@ def _results(seen: Observations, cluster: str) -> Check:
 
 def _result_problem(status: Object, probe: Probe) -> str:
     results = {task.get("name"): task.get("result") for task in status.get("tasks", [])}
+    messages = {task.get("name"): task.get("message") for task in status.get("tasks", [])}
     tasks = probe.spec.get("tasks", [])
     right = {task["name"]: task_result(probe.uid, task["name"], task["command"]) for task in tasks}
     wrong = [name for name in right if results.get(name) != right[name]]
     if not wrong:
         return ""
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return f"result of task {wrong[0]} is {results.get(wrong[0])!r}, the work gives {right[wrong[0]]!r}{more}"
+    said = f"; it says: {messages[wrong[0]]}" if messages.get(wrong[0]) else ""
+    return f"result of task {wrong[0]} is {results.get(wrong[0])!r}, the work gives {right[wrong[0]]!r}{more}{said}"
 
 
 def _writers(seen: Observations, fabric: Fabric, cluster: str) -> Check:
