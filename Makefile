@@ -73,6 +73,10 @@ bench: setup-demo ## Measure a fabric that is up (playbooks/deploy.yml): latency
 binaries: setup-demo ## Fetch or build the control-plane binaries into the cache
 	@cd $(ROOT) && $(BIN)/python controlplane/binaries.py --cache "$(CACHE)" $(ARGS)
 
+.PHONY: images
+images: setup-demo ## Build the image of syncers and controllers (TMC_IMAGE_BASE: what it is built on), without any cluster
+	@cd $(ROOT) && $(BIN)/ansible-playbook playbooks/images.yml $(ARGS)
+
 .PHONY: setup-demo setup-test
 setup-demo setup-test: setup-%: python
 	@cd $(ROOT) && $(PYTHON) hack/setup.py $*
