@@ -52,14 +52,19 @@ demo: setup-demo ## Deploy the fabric, submit, watch, validate, clean up
 test: setup-test ## All gates, then one summary
 	@cd $(ROOT) && $(BIN)/python hack/test.py $(ARGS)
 
-.PHONY: lint unit sanity integration molecule
-lint unit sanity integration molecule: setup-test
+.PHONY: lint unit sanity integration molecule e2e
+lint unit sanity integration molecule e2e: setup-test
 	@cd $(ROOT) && $(BIN)/python hack/test.py --only $@ $(ARGS)
 lint: ## The gates that only read: ruff, mypy, layers, yamllint, ansible-lint, docs, changelog
 unit: ## pytest: runtime and plugins, no cluster
 sanity: ## ansible-test sanity on an exported tree
 integration: ## pytest on embedded control planes
 molecule: ## molecule test: the roles bring up, prove and remove a fabric
+e2e: ## one story from nothing to nothing, on embedded planes and on clusters of somebody else
+
+.PHONY: test-kind
+test-kind: setup-test ## The same story on real kind clusters (says why not where no container engine answers)
+	@cd $(ROOT) && $(BIN)/python hack/test.py --only kind $(ARGS)
 
 .PHONY: validate
 validate: setup-demo ## Prove that a fabric that is up really works (writes report.json)

@@ -25,6 +25,7 @@ from typing import BinaryIO, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from kind_lab import e2e_environment, lacking
 from scratch import ROOT, cache_dir, molecule_environment
 
 BIN = ROOT / ".venv" / "bin"
@@ -36,7 +37,10 @@ QUIET = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
 @dataclass(frozen=True)
 class Gate:
-    """One named step. `deadline` in seconds only ends a hang; it says nothing about speed."""
+    """One named step. `deadline` in seconds only ends a hang; it says nothing about speed.
+
+    `lacking` tells what this machine lacks for it: then the gate is skipped, with that reason.
+    """
 
     name: str
     group: str
@@ -44,16 +48,18 @@ class Gate:
     shown: bool = False
     deadline: float = 900.0
     environment: Callable[[], dict[str, str]] = dict
+    lacking: Callable[[], str] = str
 
 
 @dataclass
 class Result:
-    """What became of a gate: `passed`, `failed` or `not run`."""
+    """What became of a gate: `passed`, `failed`, `skipped` (`reason` says why) or `not run`."""
 
     gate: Gate
     outcome: str = "not run"
     seconds: float = 0.0
     log: Path = field(default_factory=Path)
+    reason: str = ""
 
 
 def pytest(*arguments: str) -> tuple[str, ...]:
@@ -61,10 +67,11 @@ def pytest(*arguments: str) -> tuple[str, ...]:
 
 
 BINARIES = ("python", "controlplane/binaries.py", "--cache", str(cache_dir()))
+STORY = "tests/e2e/test_fabric.py"
 MYPY_TOOLS = (
     "mypy",
     "--strict",
-    *(f"hack/{name}.py" for name in ("test", "setup", "sanity", "galaxy", "mypy_plugins")),
+    *(f"hack/{name}.py" for name in ("test", "setup", "sanity", "galaxy", "kind_lab", "mypy_plugins")),
 )
 
 GATES = (
@@ -81,6 +88,9 @@ GATES = (
     Gate("binaries", "integration", (BINARIES,), shown=True, deadline=3600.0),
     Gate("integration", "integration", (pytest("tests/integration"),), shown=True, deadline=2400.0),
     Gate("molecule", "molecule", (("molecule", "test"),), True, 1800.0, molecule_environment),
+    Gate("e2e-embedded", "e2e", (pytest(STORY),), True, 1800.0, lambda: e2e_environment("embedded")),
+    Gate("e2e-existing", "e2e", (pytest(STORY),), True, 1800.0, lambda: e2e_environment("existing")),
+    Gate("kind", "kind", (pytest("tests/e2e"),), True, 3600.0, lambda: e2e_environment("kind"), lacking),
 )
 
 
@@ -99,7 +109,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\ngates: interrupted", file=sys.stderr)
     summarise(results)
-    return 0 if all(result.outcome == "passed" for result in results) else 1
+    return 0 if all(result.outcome in ("passed", "skipped") for result in results) else 1
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -122,11 +132,12 @@ def run_all(results: list[Result], *, keep_going: bool) -> None:
         started = time.monotonic()
         result.outcome = "failed"  # also what an interruption leaves behind
         try:
-            passed = run(result.gate, result.log)
+            result.reason = result.gate.lacking()
+            passed = bool(result.reason) or run(result.gate, result.log)
         finally:
             result.seconds = time.monotonic() - started
         if passed:
-            result.outcome = "passed"
+            result.outcome = "skipped" if result.reason else "passed"
             continue
         print(f"==> {result.gate.name} FAILED (log: {result.log.relative_to(ROOT)})", flush=True)
         if not keep_going:
@@ -197,10 +208,12 @@ def summarise(results: list[Result]) -> None:
     print("\nGates")
     for result in results:
         taken = f"{result.seconds:7.1f} s" if result.outcome != "not run" else " " * 9
-        print(f"  {result.gate.name:<16}{result.outcome:<9}{taken}")
-    counts = [sum(result.outcome == outcome for result in results) for outcome in ("passed", "failed", "not run")]
+        print(f"  {result.gate.name:<16}{result.outcome:<9}{taken}{f'  {result.reason}' if result.reason else ''}")
+    outcomes = ("passed", "failed", "not run", "skipped")
+    counts = [sum(result.outcome == outcome for result in results) for outcome in outcomes]
     total = sum(result.seconds for result in results)
-    print(f"  {counts[0]} gates passed, {counts[1]} failed, {counts[2]} not run, in {total:.0f} s", flush=True)
+    skipped = f", {counts[3]} skipped" if counts[3] else ""
+    print(f"  {counts[0]} gates passed, {counts[1]} failed, {counts[2]} not run{skipped}, in {total:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ async def test_it_heals_when_who_works_is_killed(provided: Provided, clusters: C
 
 
 async def test_a_deletion_travels(clusters: Clients) -> None:
-    await clusters["east"].delete(TASK_QUEUES, "from-east", "default")
+    origin = await clusters["east"].get(TASK_QUEUES, "from-east", "default")
+    await clusters["east"].delete(TASK_QUEUES, "from-east", "default", uid=origin["metadata"]["uid"])
     await gone_everywhere(clusters, "from-east")
     assert all((await everywhere(clusters, "from-west")).values())
 

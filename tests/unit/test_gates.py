@@ -71,3 +71,17 @@ def test_a_hang_is_ended_with_what_it_started(
 
 def runs(command_line: Path) -> bool:
     return command_line.is_file() and b"sleep" in command_line.read_bytes()
+
+
+def test_a_gate_that_lacks_something_is_skipped_with_the_reason(
+    gates: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = (
+        gates.Gate("needy", "all", (("false",),), lacking=lambda: "no engine answers"),
+        gates.Gate("other", "all", (("true",),)),
+    )
+    monkeypatch.setattr(gates, "GATES", listed)
+    assert gates.main([]) == 0
+    output = capsys.readouterr().out
+    assert "no engine answers" in output
+    assert "1 gates passed, 0 failed, 0 not run, 1 skipped" in output
