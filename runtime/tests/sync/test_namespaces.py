@@ -64,7 +64,9 @@ async def test_a_missing_namespace_of_the_hub_is_waited_for() -> None:
         trio.create("east")
         await eventually(lambda: state_on_east(trio) == names.WAITING, "the user is told that it waits")
         assert not hub.objects[NAMESPACES.name], "the namespace was made, although the policy says to wait"
-        told = [event["message"] for event in trio.apis["east"].objects[EVENTS.name].values()]
+        events = trio.apis["east"].objects[EVENTS.name]
+        await eventually(lambda: events, "an Event says so, too")
+        told = [event["message"] for event in events.values()]
         assert told == ["waits for namespace default, which does not exist on cluster kcp"]
         hub.put(NAMESPACES, {"metadata": {"name": "default"}})
         await trio.everywhere()

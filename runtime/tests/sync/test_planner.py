@@ -68,6 +68,15 @@ def test_a_conflict_names_the_winner_once() -> None:
     assert plan(world.members["east"].objects["a"], world.hub.objects["a"], world.facts("east", "a")) == []
 
 
+def test_a_held_object_loses_our_finalizer_only_to_a_name_that_is_taken_now() -> None:
+    world = rivals()
+    world.members["east"].write("a", lambda o: o["metadata"].update(finalizers=[names.SYNC_FINALIZER]))
+    own, hub = world.members["east"].objects["a"], world.hub.objects["a"]
+    let_go, _ = plan(own, hub, world.facts("east", "a"))
+    assert isinstance(let_go, Patch)
+    assert let_go.proof == Proof("hub", hub["metadata"]["uid"])
+
+
 def test_the_loser_syncs_when_the_winner_goes() -> None:
     world = rivals()
     world.settle(("a",))

@@ -208,7 +208,7 @@ def test_the_status_of_a_deleted_object_does_not_reach_its_successor() -> None:
     """An operator's finalizer outlasts the grace: the old copy still stands, going, when the name is used again."""
     world = world_with()
     world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=["operator"]))
-    world.members["west"].write("a", lambda o: o.update(status={"of": "old"}))
+    world.members["west"].write("a", lambda o: o.update(status={"was": "old"}))
     world.settle(("a",))
     world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
     world.grace_over = True
@@ -217,7 +217,7 @@ def test_the_status_of_a_deleted_object_does_not_reach_its_successor() -> None:
     assert "a" not in world.members["east"].objects, "the name is free"
     world.members["east"].create(new_object("a", 2))
     world.settle(("a",))
-    assert world.members["west"].objects["a"]["status"] == {"of": "old"}, "the old copy is still held"
+    assert world.members["west"].objects["a"]["status"] == {"was": "old"}, "the old copy is still held"
     assert not world.hub.objects["a"].get("status")
     assert not world.members["east"].objects["a"].get("status")
     world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=[]))

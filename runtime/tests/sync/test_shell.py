@@ -295,6 +295,21 @@ async def test_a_tombstone_of_one_cluster_buries_nothing_of_another() -> None:
         assert trio.shown("west"), "a copy was deleted by another cluster's tombstone"
 
 
+async def test_a_plan_of_a_term_that_is_over_is_not_carried_out() -> None:
+    async with running() as trio:
+        trio.create("east", "first")
+        await trio.everywhere("first")
+        asked: list[bool] = []
+        over = replace(trio.syncers["west"]._executor._ends, leading=lambda: bool(asked.append(True)))  # type: ignore[func-returns-value]
+        trio.syncers["west"]._executor._ends = over
+        trio.create("east")
+        await eventually(lambda: trio.shown("kcp"), "the hub has it")
+        await eventually(lambda: asked, "west has a plan for it")
+        assert not trio.shown("west")
+        trio.syncers["west"]._executor._ends = replace(over, leading=lambda: True)
+        await trio.everywhere()
+
+
 async def test_a_fight_over_a_copy_is_restrained() -> None:
     async with running() as trio:
         trio.create("east")

@@ -110,11 +110,11 @@ class _Replica:
         self._secret = secret
         self._metrics = metrics
         self._memory = HubMemory(member)
+        self._elector = LeaderElector(hub, args.namespace, f"syncer-{args.member}", witness=self._memory.witness)
 
     async def run(self) -> None:
         args = self._args
-        ends = await self._connected()
-        elector = LeaderElector(self._hub, args.namespace, f"syncer-{args.member}", witness=self._memory.witness)
+        ends, elector = await self._connected(), self._elector
         log.info("connected", extra={"member": ends.member, "hub": ends.hub, "identity": elector.identity})
         async with asyncio.TaskGroup() as group:
             if args.kubeconfig is not None:  # kubelet renews the token of a pod
@@ -142,7 +142,7 @@ class _Replica:
             while True:
                 try:
                     ends = await connect(self._member, self._hub, member_name=args.member, hub_name=args.hub)
-                    return replace(ends, metrics=self._metrics)
+                    return replace(ends, metrics=self._metrics, leading=lambda: self._elector.leading)
                 except (ApiError, Unreachable) as error:
                     connecting.problem = f"not connected yet: {error}"
                     log.warning("not connected yet", extra={"error": str(error)})

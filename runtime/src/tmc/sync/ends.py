@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tmc.api.client import ApiClient
@@ -14,7 +14,10 @@ from tmc.sync.operations import Side
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """`clients` by side; names and identities (the uid of `kube-system`) of the member and of the hub; what counts."""
+    """`clients` by side; names and identities (the uid of `kube-system`) of the member and of the hub; what counts.
+
+    `leading` says whether this replica's term goes on: a plan of a term that is over is not carried out.
+    """
 
     clients: Mapping[Side, ApiClient]
     member: str
@@ -22,6 +25,7 @@ class Ends:
     hub: str
     hub_uid: str
     metrics: SyncMetrics = field(default_factory=SyncMetrics, compare=False, repr=False)
+    leading: Callable[[], bool] = field(default=lambda: True, compare=False, repr=False)
 
 
 async def cluster_uid(client: ApiClient) -> str:

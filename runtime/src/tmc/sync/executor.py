@@ -84,6 +84,8 @@ class Executor:
         proof = getattr(operation, "proof", None)
         if proof is not None and not await self._holds(key, proof):
             return Outcome.LOOK_AGAIN
+        if not self._ends.leading():  # after a freeze timers fire late: before the elector has noticed, too
+            raise RetryAfter(LAGGING_VIEW_SECONDS)
         try:
             return await self._dispatch(key, operation)
         except (Conflict, AlreadyExists) as error:

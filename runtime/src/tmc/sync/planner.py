@@ -193,7 +193,9 @@ def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
             f"the name {metadata(own)['name']} is taken in the fabric by an object created on cluster {winner}; "
             f"this one stays on {facts.member} only. Delete that one or rename this one: it then syncs by itself"
         )
-        operations.append(Patch("member", guarded(ops, own), "NameConflict"))
+        # A living object loses our finalizer only when the name is really taken, not when an old view says so.
+        proof = Proof("hub", uid_of(hub)) if held else None
+        operations.append(Patch("member", guarded(ops, own), "NameConflict", proof=proof))
         operations.append(Tell("member", names.NAME_CONFLICT, message))
     return operations
 
