@@ -39,7 +39,14 @@ class ActionModule(ScriptAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         options = self.validate_argument_spec(argument_spec=SPEC)[1]
-        found = {"available": False, "problem": "", "engine": "", "kind": "", "source": "", "node_image": ""}
+        found: dict[str, Any] = {
+            "available": False,
+            "problem": "",
+            "engine": "",
+            "kind": "",
+            "source": "",
+            "node_image": "",
+        }
         try:
             engine = first_that_answers(options["engine"])[0]
             found["engine"] = engine.name
