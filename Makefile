@@ -74,6 +74,11 @@ validate: setup-demo ## Prove that a fabric that is up really works (writes repo
 bench: setup-demo ## Measure a fabric that is up (playbooks/deploy.yml): latency, throughput, memory
 	@cd $(ROOT) && $(BIN)/python benchmarks/fabric.py $(ARGS)
 
+.PHONY: faults
+faults: setup-test ## Every fault at every write on three API servers: benchmarks/results/faults.json (about 40 min)
+	@cd $(ROOT) && TMC_CACHE_DIR="$(CACHE)" $(BIN)/python -m tests.faults run --full \
+		--output benchmarks/results/faults.json $(ARGS)
+
 .PHONY: binaries
 binaries: setup-demo ## Fetch or build the control-plane binaries into the cache
 	@cd $(ROOT) && $(BIN)/python controlplane/binaries.py --cache "$(CACHE)" $(ARGS)

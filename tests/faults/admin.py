@@ -8,7 +8,6 @@ import base64
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -81,8 +80,9 @@ def queue_path(namespace: str = "", name: str = "", subresource: str = "") -> st
 
 
 @asynccontextmanager
-async def administrator(name: str, kubeconfig: Path) -> AsyncIterator[Admin]:
-    document = yaml.safe_load(kubeconfig.read_text())
+async def administrator(name: str, kubeconfig: str) -> AsyncIterator[Admin]:
+    """`kubeconfig`: its text, with a token."""
+    document = yaml.safe_load(kubeconfig)
     cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
     authority = base64.b64decode(cluster["certificate-authority-data"])
     async with session(authority, {"Authorization": f"Bearer {user['token']}"}) as opened:
@@ -97,6 +97,6 @@ async def session(authority: bytes, headers: dict[str, str]) -> AsyncIterator[ai
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     connector = aiohttp.TCPConnector(ssl=context, limit=0)
     async with aiohttp.ClientSession(
-        connector=connector, headers=headers, read_bufsize=BIGGEST_LINE, timeout=aiohttp.ClientTimeout(total=30)
+        connector=connector, headers=headers, read_bufsize=BIGGEST_LINE, timeout=aiohttp.ClientTimeout(total=None)
     ) as opened:
         yield opened

@@ -36,7 +36,7 @@ class Audit:
         return {key[1]: obj for key, obj in self.objects[cluster].items() if key[0] == namespace}
 
     async def until(self, condition: Callable[[], Any], what: str, deadline: float) -> Any:
-        """The first true answer of `condition`, asked after every event. Raises TimeoutError, saying what is missing."""
+        """The first true answer of `condition`, asked after every event. Raises TimeoutError, naming `what`."""
         ends = time.monotonic() + deadline
         while not (answer := condition()):
             if self._failed is not None:
@@ -56,6 +56,7 @@ class Audit:
         try:
             listed = await admin.request("GET", queue_path())
             self.objects[admin.name] = {key_of(obj): obj for obj in listed["items"]}
+            self._changed.set()
             async for event in admin.watch(queue_path(), listed["metadata"]["resourceVersion"]):
                 self._take(admin.name, event)
             raise RuntimeError(f"the watch of {admin.name} ended")
@@ -103,9 +104,7 @@ async def auditing(admins: dict[str, Admin]) -> AsyncIterator[Audit]:
     audit = Audit()
     tasks = [asyncio.create_task(audit.follow(admin)) for admin in admins.values()]
     try:
-        ends = time.monotonic() + 30
-        while len(audit.objects) < len(admins) and time.monotonic() < ends:
-            await asyncio.sleep(0.02)
+        await audit.until(lambda: len(audit.objects) == len(admins), "all clusters are listed", 60.0)
         yield audit
     finally:
         for task in tasks:

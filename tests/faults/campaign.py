@@ -24,13 +24,32 @@ EVENTS_A_LINK = 40  # fewer than any link carries of one run
 HEAL_FLOOR = 5.0  # seconds
 # Plans of each class: in full, and of the selection of `make test`. Races: names in all.
 FULL = {
-    "committed": 1000, "crash": 2000, "crashes together": 60, "stale read": 110, "hidden events": 110, "odd events": 70,
-    "partition": 72, "long partition": 6, "API fault": 66, "race": 11, "dead watch": 10,
-}  # fmt: skip
-SELECTION = {
-    "committed": 1000, "crash": 12, "crashes together": 2, "stale read": 5, "hidden events": 4, "odd events": 7,
-    "partition": 4, "long partition": 0, "API fault": 6, "race": 1, "dead watch": 0,
-}  # fmt: skip
+    "committed": 1000,
+    "crash": 2000,
+    "crashes together": 60,
+    "stale read": 110,
+    "hidden events": 110,
+    "odd events": 70,
+    "partition": 72,
+    "long partition": 6,
+    "API fault": 66,
+    "freeze": 16,
+    "short freeze": 16,
+    "race": 11,
+    "dead watch": 10,
+}
+SELECTION = dict.fromkeys(FULL, 0) | {
+    "committed": 1000,
+    "crash": 12,
+    "crashes together": 2,
+    "stale read": 5,
+    "hidden events": 4,
+    "odd events": 7,
+    "partition": 4,
+    "API fault": 6,
+    "short freeze": 1,
+    "race": 1,
+}
 RACES_AT_ONCE = {True: 100, False: 30}
 
 
@@ -121,6 +140,8 @@ class Campaign:
             "partition": generate.partitions(writes, seed, sizes["partition"]),
             "long partition": generate.long_partitions(writes, seed, sizes["long partition"]),
             "API fault": generate.api_faults(writes, seed, sizes["API fault"]),
+            "freeze": generate.freezes(writes, seed, sizes["freeze"]),
+            "short freeze": generate.short_freezes(writes, seed, sizes["short freeze"]),
             "race": generate.races(seed, sizes["race"], names),
             "dead watch": generate.dead_watches(sizes["dead watch"]),
         }

@@ -1,6 +1,6 @@
 # Copyright: tmc.cross_cluster contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Plans by the hundred: every write of the fault-free run, and seeded choices for the rest. The same seed, the same plans."""
+"""Plans by the hundred: every write of the fault-free run, and for the rest what a seed chooses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.faults.plans import Fault, Match, Plan
 
 LINKS = ("syncer-east>east", "syncer-east>kcp", "syncer-west>west", "syncer-west>kcp", "controller>west")
 SYNCERS = ("syncer-east", "syncer-west")
+LONGER_THAN_A_LEASE = 12.0  # seconds
 POSITIONS = ("before", "withheld", "answered")
 
 
@@ -135,6 +136,30 @@ def races(seed: int, count: int, names: int) -> Iterator[Plan]:
             on = Match("EVENT", process, cluster, "taskqueues", nth=chance.randint(1, 2 * names), count=names // 4)
             faults.append(Fault(on, {"drop": True}))
         yield Plan(f"races-{seed}-{number}", tuple(faults), "races", options={"names": names, "seed": seed + number})
+
+
+def freezes(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:
+    """SIGSTOP for longer than a Lease lasts: a successor takes over, then the former leader wakes up and goes on.
+
+    In every other plan the write that it was about also arrives that late.
+    """
+    chance = random.Random(f"freezes {seed}")
+    for number in range(count):
+        process = chance.choice(sorted(writes))
+        on = Match("WRITE", process, nth=chance.randint(1, writes[process] - 2))
+        faults = [Fault(on, {"freeze": LONGER_THAN_A_LEASE, "successor": True})]
+        if number % 2:
+            faults.append(Fault(on, {"delay": LONGER_THAN_A_LEASE}))
+        yield Plan(f"freeze-{process}-{seed}-{number}", tuple(faults))
+
+
+def short_freezes(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:
+    """SIGSTOP for a moment: events pile up, requests time out."""
+    chance = random.Random(f"short freezes {seed}")
+    for number in range(count):
+        process = chance.choice(sorted(writes))
+        on = Match("WRITE", process, nth=chance.randint(1, writes[process] - 2))
+        yield Plan(f"freeze-short-{process}-{seed}-{number}", (Fault(on, {"freeze": chance.choice((0.5, 2.0))}),))
 
 
 def dead_watches(count: int) -> Iterator[Plan]:

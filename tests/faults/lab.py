@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.faults.admin import Admin, administrator, queue_path, session
 from tests.faults.audit import Audit, auditing
 from tests.faults.calls import Entry
@@ -38,6 +39,7 @@ LEASES = {
     CONTROLLER: ("west", "/apis/coordination.k8s.io/v1/namespaces/default/leases/taskqueue-controller"),
 }
 PROGRAMS = tuple(LEASES)
+WOKEN_SECONDS = 1.5
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Lab:
     processes: Processes
     audit: Audit
     floor: float
+    credentials: dict[str, Path]  # kubeconfigs that lead to the proxies, by link
     armed: Armed | None = None
     journal: list[Entry] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)  # of the harness itself
@@ -65,9 +68,10 @@ class Lab:
         self.kills += 1
         self.soon(self._restart(process, fault.do.get("rest", 0.0), fault.do.get("lease", False)))
 
-    async def freeze(self, process: str, seconds: float) -> None:
+    async def freeze(self, process: str, fault: Fault) -> None:
         await self.processes.freeze(process)
-        self.soon(self._wake(process, seconds))
+        frozen = await self.processes.succeed(process) if fault.do.get("successor") else process
+        self.soon(self._wake(frozen, fault.do["freeze"], temporary=frozen != process))
 
     async def take_snapshot(self, name: str) -> None:
         for cluster, admin in self.admins.items():
@@ -121,9 +125,13 @@ class Lab:
         if await self.admins[cluster].get(path) is not None:
             await self.admins[cluster].merge(path, {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
 
-    async def _wake(self, process: str, seconds: float) -> None:
+    async def _wake(self, process: str, seconds: float, *, temporary: bool) -> None:
+        """One that has a successor lives on for a moment, in which it may do wrong, and is then taken away."""
         await asyncio.sleep(seconds)
         await self.processes.wake(process)
+        if temporary:
+            await asyncio.sleep(WOKEN_SECONDS)
+            await self.processes.kill(process)
 
     async def _partition(self, links: list[Link], how: str, seconds: float) -> None:
         ends = time.monotonic() + seconds
@@ -214,12 +222,14 @@ def join(repository: Path, planes: dict[str, Plane], folder: Path) -> dict[str, 
 async def assemble(
     up: AsyncExitStack, planes: dict[str, Plane], credentials: dict[str, Path], folder: Path, floor: float
 ) -> Lab:
-    admins = {name: await up.enter_async_context(administrator(name, planes[name].kubeconfig)) for name in CLUSTERS}
+    kubeconfigs = {name: planes[name].kubeconfig.read_text() for name in CLUSTERS}
+    admins = {name: await up.enter_async_context(administrator(name, kubeconfigs[name])) for name in CLUSTERS}
     audit = await up.enter_async_context(auditing(admins))
     commands = {"controller": controller(credentials, floor)}
     commands |= {f"syncer-{member}": syncer(member, credentials, floor) for member in MEMBERS}
+    (folder / "logs").mkdir()
     running = await up.enter_async_context(processes(commands, folder / "logs"))
-    lab = Lab(admins, planes, {}, running, audit, floor)
+    lab = Lab(admins, planes, {}, running, audit, floor, {name: proxied(path) for name, path in credentials.items()})
     certificate = self_signed(folder / "proxy")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)

@@ -4,7 +4,7 @@
 
 A plan file is JSON:
 
-    {"name": "crash-syncer-west-12-withheld", "story": "lives",
+    {"name": "crash-syncer-west-12-withheld",
      "faults": [{"on": {"process": "syncer-west", "verb": "WRITE", "nth": 12}, "do": {"kill": "withheld"}}]}
 
 `on` matches calls (`Call`) of the run's own namespace; lists and watches are cluster-wide and count from the start of
@@ -12,8 +12,8 @@ the run. `do` names one action and its argument:
 
 | action | argument | what happens |
 |---|---|---|
-| `kill` | `before`, `withheld`, `answered` | SIGKILL: nothing reaches the server; the answer is lost; the answer arrived |
-| `freeze` | seconds | SIGSTOP, later SIGCONT |
+| `kill` | `before`, `withheld`, `answered` | SIGKILL: the server gets nothing; the answer is lost; it arrived |
+| `freeze` | seconds (`successor`: true) | SIGSTOP, later SIGCONT; meanwhile another replica takes over |
 | `error` | status code (`retry_after`: seconds) | the API server is not asked |
 | `cut` | `before`, `withheld` | connection reset: nothing reaches the server, or the answer is lost |
 | `delay` | seconds | the call is late |
@@ -26,7 +26,7 @@ the run. `do` names one action and its argument:
 | `gone` | true | the stream ends with 410 |
 | `half` | true | the stream ends in the middle of this event |
 | `mute` | true | the stream stays open and nothing comes any more |
-| `partition` | `cut`, `hang`, `answers`, `flap` | all calls on `links` (`process>cluster`, * for all) fail for `seconds` |
+| `partition` | `cut`, `hang`, `answers`, `flap` | `links` (`process>cluster`, * for all) fail for `seconds` |
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from typing import Any
 
 from tests.faults.calls import WRITES, Call
 
-ACTIONS = frozenset(
-    ["kill", "freeze", "error", "cut", "delay", "hang", "truncate", "drip", "snapshot", "stale", "drop", "twice", "swap", "gone", "half", "mute", "partition"]
-)
+ON_CALLS = ("kill", "freeze", "error", "cut", "delay", "hang", "truncate", "drip", "snapshot", "stale", "partition")
+ON_EVENTS = ("drop", "twice", "swap", "gone", "half", "mute")
+ACTIONS = frozenset(ON_CALLS + ON_EVENTS)
 SCOPELESS = frozenset({"LIST", "WATCH"})
 
 

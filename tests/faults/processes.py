@@ -18,7 +18,7 @@ NURSERY = Path(__file__).with_name("nursery.py")
 
 
 class Processes:
-    """The programs by name. `commands` are the arguments of `tmc`; each program has one log, which restarts append to."""
+    """The programs by name. `commands`: the arguments of `tmc`. A program has one log, which restarts append to."""
 
     def __init__(self, nursery: asyncio.subprocess.Process, commands: dict[str, list[str]], logs: Path) -> None:
         self.commands = commands
@@ -50,6 +50,13 @@ class Processes:
     async def wake(self, name: str) -> None:
         await self._ask(signal=int(signal.SIGCONT), pid=self.pids[name])
 
+    async def succeed(self, name: str) -> str:
+        """Start another replica, which has the name from now on; the new name of the old one."""
+        old = f"{name}, the former"
+        self.pids[old] = self.pids.pop(name)
+        await self.start(name)
+        return old
+
     async def ended(self) -> list[str]:
         """Programs that ended without being asked to."""
         return [name for name, pid in list(self.pids.items()) if (await self._ask(signal=0, pid=pid))["ended"]]
@@ -69,7 +76,6 @@ class Processes:
 @asynccontextmanager
 async def processes(commands: dict[str, list[str]], logs: Path) -> AsyncIterator[Processes]:
     """All of them end with the context."""
-    logs.mkdir(parents=True, exist_ok=True)
     pipe = asyncio.subprocess.PIPE
     nursery = await asyncio.create_subprocess_exec(
         sys.executable, str(NURSERY), stdin=pipe, stdout=pipe, env=dict(os.environ), start_new_session=True

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 from aiohttp import web
+from yarl import URL
+
 from tests.faults.calls import Call, Entry, parse_call
 from tests.faults.plans import Armed, Fault
-from yarl import URL
 
 HOP_BY_HOP = frozenset({"host", "accept-encoding", "content-length", "transfer-encoding", "connection", "keep-alive"})
 PARTIAL = "PartialObjectMetadata"
@@ -38,7 +39,7 @@ class World(Protocol):
 
     async def kill(self, process: str, fault: Fault) -> None: ...
 
-    async def freeze(self, process: str, seconds: float) -> None: ...
+    async def freeze(self, process: str, fault: Fault) -> None: ...
 
     async def take_snapshot(self, name: str) -> None: ...
 
@@ -60,6 +61,7 @@ class Link:
     silent_until: float = 0.0
     url: str = ""
     _open: set[asyncio.Transport] = field(default_factory=set)
+    _whole: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def name(self) -> str:
@@ -68,11 +70,13 @@ class Link:
     def break_off(self, how: str) -> None:
         """All connections fail from now on, until `mend`; what is under way is cut off (but for `hang`: it hangs)."""
         self.broken = how
+        self._whole.clear()
         if how != "hang":
             self.cut_all()
 
     def mend(self) -> None:
         self.broken = ""
+        self._whole.set()
 
     def cut_all(self) -> None:
         for transport in list(self._open):
@@ -99,13 +103,27 @@ class Link:
         finally:
             self._open.discard(transport)
 
+    async def befall(self, fault: Fault) -> None:
+        """What happens to the process or to links, whatever call it is that brings it about."""
+        match fault.action:
+            case "kill":
+                await self.world.kill(self.process, fault)
+                raise Gone
+            case "freeze":
+                await self.world.freeze(self.process, fault)
+            case "snapshot":
+                await self.world.take_snapshot(fault.do["snapshot"])
+            case "partition":
+                self.world.partition(fault)
+                await asyncio.sleep(0)  # the partition begins before this call goes on
+
     # -- single answers
 
     async def _answer(self, request: web.BaseRequest, call: Call, raw: bytes, body: Any) -> web.StreamResponse:
         entry = Entry(time.monotonic(), call, body=body if call.is_write else None)
         if call.is_write:
             self.world.journal.append(entry)
-        await self._when_broken(before=True)
+        await self.when_broken(before=True)
         faults = self.world.armed.due(call) if self.world.armed else []
         for fault in faults:
             made_up = await self._before(call, fault)
@@ -116,15 +134,14 @@ class Link:
                 return stale
         status, headers, content = await self._forward(request, raw)
         entry.status = status
-        await self._when_broken(before=False)
+        await self.when_broken(before=False)
         for fault in faults:
             await self._withheld(call, fault)
         return await self._give(request, call, faults, web.Response(status=status, headers=headers, body=content))
 
-    async def _when_broken(self, *, before: bool) -> None:
+    async def when_broken(self, *, before: bool) -> None:
         if self.broken == "hang":
-            while self.broken:  # noqa: ASYNC110 - a handful of them, for a moment
-                await asyncio.sleep(0.05)
+            await self._whole.wait()
             raise Gone
         if self.broken and (self.broken != "answers" or not before):
             raise Gone
@@ -133,22 +150,17 @@ class Link:
         do = fault.do
         match fault.action:
             case "kill" if do["kill"] == "before":
-                await self.world.kill(call.process, fault)
-                raise Gone
+                await self.befall(fault)
             case "cut" if do["cut"] == "before":
                 raise Gone
             case "hang":
                 await asyncio.sleep(do["hang"])
                 raise Gone
-            case "freeze":
-                await self.world.freeze(call.process, do["freeze"])
+            case "freeze" | "snapshot" | "partition":
+                await self.befall(fault)
+                await self.when_broken(before=True)
             case "delay":
                 await asyncio.sleep(do["delay"])
-            case "snapshot":
-                await self.world.take_snapshot(do["snapshot"])
-            case "partition":
-                self.world.partition(fault)
-                await self._when_broken(before=True)
             case "error":
                 return failure(do["error"], do.get("retry_after"))
         return None
@@ -198,12 +210,12 @@ class Link:
     # -- watches
 
     async def _watch(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
-        await self._when_broken(before=True)
+        await self.when_broken(before=True)
         for fault in self.world.armed.due(call) if self.world.armed else []:
             made_up = await self._before(call, fault)
             if made_up is not None:
                 return made_up
-        await self._when_broken(before=False)
+        await self.when_broken(before=False)
         async with self._asked(request, b"") as answer:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
             await response.prepare(request)
@@ -226,12 +238,11 @@ class Stream:
 
     async def carry(self, call: Call, content: aiohttp.StreamReader) -> None:
         async for line in content:
-            while (silence := self._link.silent_until - time.monotonic()) > 0:
+            silence = self._link.silent_until - time.monotonic()
+            if silence > 0:
                 await asyncio.sleep(silence)
-            while self._link.broken == "hang":
-                await asyncio.sleep(0.05)
             if self._link.broken:
-                raise Gone
+                await self._link.when_broken(before=False)
             world = self._link.world
             event = as_event(call, line) if world.armed else None
             faults = world.armed.due(event) if world.armed and event else []
@@ -254,26 +265,23 @@ class Stream:
                     await asyncio.sleep(fault.do["delay"])
                 case "mute":
                     self._mute = True
-                case "gone":
-                    await self._response.write(expired())
-                    return False
-                case "half":
-                    await self._response.write(line[: len(line) // 2])
-                    raise Gone
-                case "cut":
-                    raise Gone
-                case "freeze":
-                    await self._link.world.freeze(self._link.process, fault.do["freeze"])
-                case "kill":
-                    await self._link.world.kill(self._link.process, fault)
-                    raise Gone
-                case "partition":
-                    self._link.world.partition(fault)
+                case "gone" | "half" | "cut":
+                    return await self._end(fault.action, line)
+                case _:
+                    await self._link.befall(fault)
         if not self._mute:
             for each in (*lines, *self._kept):
                 await self._response.write(each)
         self._kept.clear()
         return True
+
+    async def _end(self, how: str, line: bytes) -> bool:
+        if how == "gone":
+            await self._response.write(expired())
+            return False
+        if how == "half":
+            await self._response.write(line[: len(line) // 2])
+        raise Gone
 
 
 def seen(task: asyncio.Future[web.StreamResponse]) -> None:
@@ -346,7 +354,7 @@ async def spoiled(request: web.BaseRequest, whole: web.Response, fault: Fault) -
 
 
 @asynccontextmanager
-async def serving(link: Link, tls: ssl.SSLContext) -> AsyncIterator[Link]:
+async def serving(link: Link, tls: ssl.SSLContext | None) -> AsyncIterator[Link]:
     """The link's proxy on a free port of 127.0.0.1; sets `link.url`."""
     # Cancellation ends the watch of a client that has gone.
     server = web.Server(quiet(link), access_log=None, handler_cancellation=True)
@@ -354,7 +362,8 @@ async def serving(link: Link, tls: ssl.SSLContext) -> AsyncIterator[Link]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    link.url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    scheme = "https" if tls else "http"
+    link.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield link
     finally:

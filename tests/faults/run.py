@@ -53,6 +53,7 @@ class Runner:
         self.acknowledged = 0
         self.quiet_seconds = 0.0
         self._runs = 0
+        self._told = 0  # violations that were told of
         self._log_ends = dict.fromkeys(PROGRAMS, 0)
 
     async def run(self, plan: Plan) -> Outcome:
@@ -62,7 +63,6 @@ class Runner:
         self.users.append(user)
         outcome = Outcome(plan, user.namespace)
         began, journal_from = time.monotonic(), len(self.lab.journal)
-        broken_before = len(self.lab.audit.judge.violations)
         await user.enter()
         self.lab.armed = Armed(plan, user.namespace)
         try:
@@ -77,7 +77,8 @@ class Runner:
         self.lab.calm()
         added = self.lab.journal[journal_from:]
         outcome.writes = Counter(entry.call.process for entry in added if entry.call.concerns(user.namespace))
-        outcome.problems += [str(each) for each in self.lab.audit.judge.violations[broken_before:]]
+        outcome.problems += [str(each) for each in self.lab.audit.judge.violations[self._told :]]
+        self._told = len(self.lab.audit.judge.violations)
         outcome.problems += [str(each) for each in judge_traffic(added, HUB, f"syncer-{PROCESSOR}")]
         outcome.problems += [str(each) for each in self.ledger.read_on()]
         outcome.problems += await self._processes_fell_over()
@@ -106,7 +107,8 @@ class Runner:
         problems = [text for user in self.users for text in lost(user)]
         problems += await self._restless()
         problems += await self._clean_up()
-        problems += [str(each) for each in self.lab.audit.judge.violations]
+        problems += [str(each) for each in self.lab.audit.judge.violations[self._told :]]
+        self._told = 0
         self.lab.audit.judge.violations.clear()
         self.lab.audit.judge.forget()
         self.lab.journal.clear()
