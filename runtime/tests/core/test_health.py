@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import stat
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from tmc.api.resource import LEASES
 from tmc.core import health, vitals, workqueue
 from tmc.core.health import parse_address, serving
 from tmc.core.lease import LeaderElector
+from tmc.core.reflector import Reflector
 from tmc.core.settings import SettingsError
 from tmc.core.vitals import Vitals
 from tmc.core.workqueue import WorkQueue
@@ -167,10 +169,10 @@ async def test_an_api_server_that_is_away_makes_a_reflector_unready_and_not_stuc
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Away for an hour, by a clock on which every failed attempt takes 20 s."""
-    mine, hour = Vitals(), 3600 / 20
+    mine, hour, start = Vitals(), 3600 / 20, time.monotonic()
     with mine.noting():
         async with world(api, floor=0.02) as at:
-            monkeypatch.setattr(vitals, "monotonic", lambda: 20.0 * at.reflector.stats.failures)
+            monkeypatch.setattr(vitals, "monotonic", lambda: start + 20.0 * at.reflector.stats.failures)
             assert (mine.stuck(), mine.unready()) == ({}, {})
             await api.stop_listening()
             ever = list[str]()
@@ -196,15 +198,36 @@ async def test_a_reflector_whose_loop_stands_still_is_stuck(api: FakeApi, monkey
             assert "compare: silent" in mine.stuck()[f"{WIDGETS.name} on fake"]
 
 
-async def test_a_quiet_watch_is_not_stuck_while_bookmarks_may_still_come(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reflector_that_hangs_at_its_first_list_is_stuck(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def for_ever(_self: Reflector) -> None:
+        await asyncio.Event().wait()
+
     monkeypatch.setattr(vitals, "STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(Reflector, "_relist", for_ever)
     mine = Vitals()
     with mine.noting():
-        async with world(api):
-            await asyncio.sleep(0.2)
-            assert mine.stuck() == {}
+        async with world(api, synced=False):
+            await eventually(lambda: mine.unready() == {f"{WIDGETS.name} on fake": "not listed yet"})
+            await eventually(mine.stuck)
+            assert "follow: silent" in mine.stuck()[f"{WIDGETS.name} on fake"]
+
+
+async def test_a_healthy_reflector_is_never_stuck(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an hour, by a clock on which every comparison takes 60 s, and a bookmark comes with each."""
+    mine, told, start = Vitals(), list[int](), time.monotonic()
+    with mine.noting():
+        async with world(api, floor=0.02) as at:
+            stats = at.reflector.stats
+            monkeypatch.setattr(vitals, "monotonic", lambda: start + 60.0 * stats.comparisons)
+
+            def an_hour_is_over() -> bool:
+                if told[-1:] != [stats.comparisons]:
+                    told.append(stats.comparisons)
+                    api.bookmark()
+                assert mine.stuck() == {}
+                return stats.comparisons >= 60
+
+            await eventually(an_hour_is_over)
 
 
 async def test_a_handler_that_hangs_is_stuck_and_one_that_fails_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
