@@ -79,18 +79,34 @@ class Fabric:
     member: Cluster
     memory: HubMemory
     terms: list[asyncio.Task[None]] = field(default_factory=list)
+    syncers: list[Syncer] = field(default_factory=list)
     uids: dict[str, str] = field(default_factory=lambda: {"member": "uid-east", "hub": "uid-kcp"})
 
     def begin(self) -> asyncio.Task[None]:
         clients = {"member": self.member.client, "hub": self.hub.client}
         ends = Ends(clients, "east", self.uids["member"], "kcp", self.uids["hub"])  # type: ignore[arg-type]
-        self.terms.append(asyncio.create_task(Syncer(ends, floor=FLOOR, memory=self.memory).run()))
+        self.syncers.append(Syncer(ends, floor=FLOOR, memory=self.memory))
+        self.terms.append(asyncio.create_task(self.syncers[-1].run()))
         return self.terms[-1]
 
     async def end(self) -> None:
         for term in self.terms:
             term.cancel()
         await asyncio.wait(self.terms)
+
+    def mirror_note(self, note: str = "hub-uid") -> str:
+        """An annotation of the kind's mirror on the member; empty: there is none."""
+        mirror = self.member.api.objects[SYNCED_RESOURCES.name].get(("", KIND), {"metadata": {}})
+        return str((mirror["metadata"].get("annotations") or {}).get(f"tmc.io/{note}", ""))
+
+    def annotate_mirror(self, note: str, value: str | None) -> None:
+        """As a person does it; None takes the annotation off."""
+        mirror = self.member.api.get(SYNCED_RESOURCES, KIND)
+        notes = mirror["metadata"].setdefault("annotations", {})
+        notes.pop(f"tmc.io/{note}", None)
+        if value is not None:
+            notes[f"tmc.io/{note}"] = value
+        self.member.api.put(SYNCED_RESOURCES, mirror)
 
     def condition(self, kind: str = "Ready", member: str = "east") -> tuple[str, str]:
         """(status, reason) of the Member's condition; empty before it is said."""

@@ -126,6 +126,7 @@ WELL: dict[str, Any] = {
     "verdicts": {"a": ACCEPTED},
     "unreadable": {},
     "faults": [],
+    "braked": {},
 }
 TROUBLE: list[tuple[dict[str, Any], str, str]] = [
     (
@@ -144,18 +145,29 @@ TROUBLE: list[tuple[dict[str, Any], str, str]] = [
 
 
 def test_all_is_well() -> None:
-    assert [(c.type, c.status) for c in member_conditions(**WELL)] == [("Ready", True), ("HubAccepted", True)]
+    assert [(c.type, c.status) for c in member_conditions(**WELL)] == [
+        ("Ready", True),
+        ("HubAccepted", True),
+        ("DeletionBraked", False),
+    ]
 
 
 @pytest.mark.parametrize(("facts", "reason", "message"), TROUBLE)
 def test_trouble_is_said_without_blaming_the_hub(facts: dict[str, Any], reason: str, message: str) -> None:
-    first, accepted = member_conditions(**WELL | facts)
+    first, accepted, _ = member_conditions(**WELL | facts)
     assert (first.status, first.reason, first.message) == (False, reason, message)
     assert accepted.status
 
 
 @pytest.mark.parametrize("reason", ["UnknownHub", "HubRestored"])
 def test_quarantine_comes_before_everything(reason: str) -> None:
-    first, accepted = member_conditions(**WELL | {"quarantine": reason, "faults": ["a on kcp"]})
+    first, accepted, _ = member_conditions(**WELL | {"quarantine": reason, "faults": ["a on kcp"]})
     assert (first.status, first.reason) == (accepted.status, accepted.reason) == (False, reason)
     assert "until the hub is accepted" in accepted.message
+
+
+def test_deletions_that_are_held_back_are_said() -> None:
+    ready, _, braked = member_conditions(**WELL | {"braked": {"b": "more than 3 of 9 copies"}})
+    assert ready.status
+    assert (braked.status, braked.reason) == (True, "TooManyDeletions")
+    assert "b: more than 3 of 9 copies" in braked.message

@@ -72,6 +72,25 @@ async def test_a_lease_that_was_deleted_and_made_anew_is_no_restore() -> None:
         assert not memory.restored
 
 
+async def test_a_hub_whose_writes_come_before_what_it_listed_was_restored() -> None:
+    """The snapshot is younger than the Lease in it: what others wrote since is lost."""
+    async with member() as (_, client):
+        memory = await remembered(client, HUB, (100, 130))
+        memory.listed(170)
+        memory.listed(160)  # a list that lags says less
+        memory.witness(130, 171)
+        memory.listed(200)
+        memory.witness(171, 190)
+        assert not memory.restored, "that write was begun before the list, and its answer came late"
+        memory.witness(190, 195)
+        assert memory.restored
+        assert (memory.held, memory.lost_since) == (195, 200)
+        await memory.forget()
+        memory.witness(195, 197)
+        memory.witness(197, 198)
+        assert not memory.restored
+
+
 @pytest.mark.parametrize(("replaced", "restored"), [(129, True), (130, False), (131, False)])
 async def test_a_process_that_starts_knows_what_the_one_before_it_knew(replaced: int, restored: bool) -> None:
     async with member() as (_, client):

@@ -18,6 +18,7 @@ SILENT = "Silent"
 SILENT_MESSAGE = "its syncer is not heard of"
 READY = "Ready"
 HUB_ACCEPTED = "HubAccepted"
+DELETION_BRAKED = "DeletionBraked"
 _WORST_FIRST = ("Incompatible", "Pending", SILENT)
 
 
@@ -112,12 +113,23 @@ def member_conditions(
     verdicts: Mapping[str, Verdict],
     unreadable: Mapping[str, str],
     faults: Collection[str],
+    braked: Mapping[str, str],
 ) -> list[Condition]:
-    """`Ready` and `HubAccepted` of this member, from the worst that is known of it."""
-    accepted = _hub_accepted(quarantine, known_hub, hub_uid)
+    """`Ready`, `HubAccepted` and `DeletionBraked` of this member, from the worst that is known of it."""
+    accepted, brake = _hub_accepted(quarantine, known_hub, hub_uid), _braked(braked)
     if not accepted.status:
-        return [Condition(READY, False, accepted.reason, accepted.message), accepted]
-    return [_ready(verdicts, unreadable, faults), accepted]
+        return [Condition(READY, False, accepted.reason, accepted.message), accepted, brake]
+    return [_ready(verdicts, unreadable, faults), accepted, brake]
+
+
+def _braked(braked: Mapping[str, str]) -> Condition:
+    if not braked:
+        return Condition(DELETION_BRAKED, False, "WithinLimits", "no deletions are held back")
+    told = "; ".join(f"{name}: {why}" for name, why in sorted(braked.items()))
+    message = (
+        f"the hub has given the names of many copies to objects of other clusters; they are kept until accepted: {told}"
+    )
+    return Condition(DELETION_BRAKED, True, "TooManyDeletions", message)
 
 
 def _ready(verdicts: Mapping[str, Verdict], unreadable: Mapping[str, str], faults: Collection[str]) -> Condition:

@@ -19,6 +19,7 @@ from tmc.core.reflector import Reflector
 from tmc.core.settings import SettingsError, parse_duration
 from tmc.core.workqueue import WorkQueue
 from tmc.sync import names
+from tmc.sync.brake import Brake
 from tmc.sync.definitions import Definitions
 from tmc.sync.ends import Ends
 from tmc.sync.image import guarded, pointer
@@ -32,6 +33,7 @@ SYNCED_RESOURCES = Resource("fabric.tmc.io", "v1alpha1", "syncedresources", "Syn
 MEMBERS = Resource("fabric.tmc.io", "v1alpha1", "members", "Member", namespaced=False)
 TOMBSTONES = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False, has_status=False)
 HUB_UID = "tmc.io/hub-uid"
+BRAKED = "tmc.io/deletions-braked"
 RESTORED = ":"  # behind the uid: this hub is known at the version that follows, which it went back behind
 
 
@@ -88,6 +90,7 @@ class Fabric:
         hub, member = ends.clients["hub"], ends.clients["member"]
         self.unreadable: dict[str, str] = {}  # why a declared kind is left out, by name
         self._doubted = False
+        self._brakes: dict[str, Brake] = {}
         self._levelled: dict[str, int] = {}  # the epoch for which the copies of a kind are level with the hub
         self._kinds = Reflector(hub, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
@@ -174,6 +177,20 @@ class Fabric:
             return "HubRestored" if self._doubted else ""
         return "HubRestored" if known.partition(RESTORED)[0] == self._ends.hub_uid else "UnknownHub"
 
+    def brake(self, name: str) -> Brake:
+        """The brake on deletions of this kind; to be asked before a copy goes without evidence of its own."""
+        if name not in self._brakes:
+            brake = self._brakes[name] = Brake(on=lambda: self._mirror_queue.add(ObjectKey("", name)))
+            mirror = self._mirror.store.get(ObjectKey("", name))
+            if mirror is not None and BRAKED in annotations_of(mirror):
+                brake.put_on(annotations_of(mirror)[BRAKED])
+        return self._brakes[name]
+
+    @property
+    def braked(self) -> dict[str, str]:
+        """The kinds whose deletions wait for a person, with the reason."""
+        return {name: brake.message for name, brake in sorted(self._brakes.items()) if brake.message}
+
     def doubt(self) -> None:
         """The hub has lost what this member knows of: it is not trusted from here on."""
         if not self._doubted:
@@ -196,7 +213,7 @@ class Fabric:
             mirror = await client.get(SYNCED_RESOURCES, key.name)
             if annotations_of(mirror).get(HUB_UID, self._ends.hub_uid) != self._ends.hub_uid:
                 return  # it knows another hub, or of a restore already
-            patch = guarded(_annotated(mirror, text), mirror)
+            patch = guarded(_annotated(mirror, HUB_UID, text), mirror)
             try:
                 request = client.patch(SYNCED_RESOURCES, key.name, "", patch, field_manager=names.FIELD_MANAGER)
                 self._mirror.store.remember(await request)
@@ -269,7 +286,30 @@ class Fabric:
         self._mirror_queue.add(key)
         self._on_change()
 
+    async def _keep_brake(self, key: ObjectKey) -> None:
+        """Note on the mirror that the brake is on; a note that was taken off again releases it."""
+        mirror = self._mirror.store.get(key)
+        if mirror is None or (BRAKED not in annotations_of(mirror) and key.name not in self._brakes):
+            return
+        brake = self.brake(key.name)
+        if not brake.message:
+            return
+        if BRAKED in annotations_of(mirror):
+            self._on_change()  # it was on before this process began
+            return
+        if brake.noted:
+            log.warning("deletions that were held back are let through", extra={"kind": key.name})
+            brake.release()
+        else:
+            patch = guarded(_annotated(mirror, BRAKED, brake.message), mirror)
+            client = self._ends.clients["member"]
+            request = client.patch(SYNCED_RESOURCES, key.name, "", patch, field_manager=names.FIELD_MANAGER)
+            await self._remembered(request, key)
+            brake.noted = BRAKED in annotations_of(self._mirror.store.get(key) or {})
+        self._on_change()
+
     async def _mirror_down(self, key: ObjectKey) -> None:
+        await self._keep_brake(key)
         kind = self._kinds.store.get(key)
         if kind is None or is_deleting(kind) or self.quarantined:
             return
@@ -310,14 +350,14 @@ def _mirror_patch(kind: Object, mirror: Object, hub_uid: str) -> list[dict[str, 
     if mirror.get("spec") != kind["spec"]:
         ops.append({"op": "add", "path": "/spec", "value": kind["spec"]})
     if annotations_of(mirror).get(HUB_UID) != hub_uid:
-        ops += _annotated(mirror, hub_uid)
+        ops += _annotated(mirror, HUB_UID, hub_uid)
     return ops
 
 
-def _annotated(mirror: Object, hub: str) -> list[dict[str, Any]]:
+def _annotated(mirror: Object, name: str, value: str) -> list[dict[str, Any]]:
     if annotations_of(mirror):
-        return [{"op": "add", "path": f"/metadata/annotations/{pointer(HUB_UID)}", "value": hub}]
-    return [{"op": "add", "path": "/metadata/annotations", "value": {HUB_UID: hub}}]
+        return [{"op": "add", "path": f"/metadata/annotations/{pointer(name)}", "value": value}]
+    return [{"op": "add", "path": "/metadata/annotations", "value": {name: value}}]
 
 
 def tombstone_body(kind: SyncedKind, key: ObjectKey, origin: tuple[str, str, str], pending: list[str]) -> Object:

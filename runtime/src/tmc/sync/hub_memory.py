@@ -5,7 +5,9 @@ the version that it had: a server that takes a write which replaces a version ol
 has lost what came since. No view that lags can pretend that, and a restore that raises the store's revision does not
 hide it, since the Lease keeps the version that it had in the snapshot.
 
-The newest version is kept in memory and, for the syncers to come, on a Lease of the member's own cluster.
+A list of the Leases on the hub is a second measure: no write comes before what was listed before it was begun, and a
+list that lags only says less. The newest version of the own Lease is kept in memory and, for the syncers to come, on a
+Lease of the member's own cluster.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class HubMemory:
         self._newest = 0  # version known of the hub with that uid
         self._replaced = math.inf  # the oldest version that was replaced since it was judged last
         self._written = 0
+        # The newest version of the Leases that was listed in this term: before the next write is begun, and since.
+        self._listed = self._listed_since = 0
         self._judging = False
         self._restored = asyncio.Event()
         self.lost_since = 0  # after a restore: the newest version that was known; what came after `held` is lost
@@ -63,13 +67,23 @@ class HubMemory:
         if self._judging:
             self._judge()
 
+    def listed(self, version: int) -> None:
+        """The hub's Leases were listed, as of this version."""
+        self._listed_since = max(self._listed_since, version)
+
     def _judge(self) -> None:
         if self._replaced < self._newest:
-            self.held, self.lost_since = int(self._replaced), self._newest
-            self._restored.set()
+            self._went_back(int(self._replaced), self._newest)
+        elif self._written < self._listed:
+            self._went_back(self._written, self._listed)
         else:
             self._newest = max(self._newest, self._written)
         self._replaced = math.inf
+        self._listed = self._listed_since  # writes follow one another: the next one is begun after this
+
+    def _went_back(self, held: int, known: int) -> None:
+        self.held, self.lost_since = held, known
+        self._restored.set()
 
     @property
     def restored(self) -> bool:
@@ -88,7 +102,7 @@ class HubMemory:
             self._newest = 0  # of another hub, or of what another replica has found to be lost
         self._kept, self._uid = kept, uid
         self._newest = max(self._newest, kept.version if kept.uid == uid else 0)
-        self._judging = True
+        self._judging, self._listed, self._listed_since = True, 0, 0
         self._judge()
 
     def rest(self) -> None:
@@ -103,6 +117,7 @@ class HubMemory:
         """
         await self._write(Kept(self._uid, self._written, self._kept.restores + 1))
         self._newest, self._replaced = self._written, math.inf
+        self._listed = self._listed_since = 0
         self._restored.clear()
 
     async def keep(self) -> None:

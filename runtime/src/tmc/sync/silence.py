@@ -50,7 +50,7 @@ class Watchman:
     """Looks at the Leases of the other members until cancelled, and has it said who is silent when it is its turn.
 
     `members()` are the members of the fabric, `me` is one of them. `say(silent)` may raise ApiError, Unreachable and
-    RetryAfter: it is called again.
+    RetryAfter: it is called again. `listed` is told the version of each list of the hub's Leases.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Watchman:
         members: Callable[[], Collection[str]],
         say: Callable[[Collection[str]], Awaitable[None]],
         *,
+        listed: Callable[[int], None] = lambda version: None,
         look: float = LOOK_SECONDS,
         patience: float = LEASE_SECONDS,
     ) -> None:
@@ -67,6 +68,7 @@ class Watchman:
         self._me = me
         self._members = members
         self._say = say
+        self._listed = listed
         self._look = look
         self._heard = Heard(patience)
 
@@ -83,8 +85,9 @@ class Watchman:
 
     async def _look_once(self) -> None:
         others = [name for name in self._members() if name != self._me]
-        listed = await self._hub.list(LEASES, NAMESPACE, metadata_only=True)
-        leases = {lease["metadata"]["name"]: str(lease["metadata"]["resourceVersion"]) for lease in listed.items}
+        found = await self._hub.list(LEASES, NAMESPACE, metadata_only=True)
+        self._listed(found.resource_version)
+        leases = {lease["metadata"]["name"]: str(lease["metadata"]["resourceVersion"]) for lease in found.items}
         versions = {name: leases[f"syncer-{name}"] for name in others if f"syncer-{name}" in leases}
         self._heard.looked(versions, others, time.monotonic())
         silent = self._heard.silent(time.monotonic())

@@ -107,9 +107,9 @@ class Syncer:
     async def _watch_others(self) -> None:
         """Say of members that they are silent, when it is for this one to say."""
         await self._fabric.wait_synced()
-        await Watchman(
-            self._ends.clients["hub"], self._ends.member, lambda: self._fabric.members, self._say_silent
-        ).run()
+        hub, me = self._ends.clients["hub"], self._ends.member
+        watchman = Watchman(hub, me, lambda: self._fabric.members, self._say_silent, listed=self._memory.listed)
+        await watchman.run()
 
     async def _say_silent(self, silent: Collection[str]) -> None:
         if not self._fabric.quarantined and self._fabric.member(self._ends.member) is not None:
@@ -147,4 +147,5 @@ class Syncer:
             verdicts=self._carried.verdicts,
             unreadable=self._fabric.unreadable,
             faults=[f"{name} on {where[side]}" for name, side in sorted(self._faults)],
+            braked=self._fabric.braked,
         )
