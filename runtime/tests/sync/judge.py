@@ -152,7 +152,8 @@ def _judge_status(now: dict[str, Obj | None], facts: Facts, operation: Patch, be
         return
     member, hub = now["member"], now["hub"]
     need(member is not None and hub is not None, "a status has a source and a target")
-    assert member is not None and hub is not None
+    assert member is not None
+    assert hub is not None
     same = whose(member, facts.member_uid) == whose(hub, facts.hub_uid)
     need(same, "a status never goes to another object of the same name")
     if operation.side == "hub":
