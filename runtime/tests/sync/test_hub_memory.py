@@ -125,6 +125,19 @@ async def test_a_replica_that_noticed_tells_the_others() -> None:
         assert not first.restored, "what it knew from its own earlier term is lost, and that has been said"
 
 
+async def test_terms_of_two_replicas_that_alternate_are_no_restore() -> None:
+    """Giving the Lease back is a write too; it says nothing of the hub when the other has led since."""
+    async with member() as (_, client):
+        first = await remembered(client, HUB, (100, 130))
+        first.rest()
+        first.witness(130, 140)  # gives the Lease back
+        await remembered(client, HUB, (140, 300))
+        first.witness(300, 310)
+        first.witness(310, 320)
+        await first.recall(HUB)
+        assert not first.restored
+
+
 async def test_a_member_that_may_not_read_its_lease_trusts_its_hub() -> None:
     async with member() as (api, client):
         api.fail("GET", 403, "Forbidden")

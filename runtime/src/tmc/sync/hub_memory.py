@@ -62,7 +62,8 @@ class HubMemory:
 
     def witness(self, replaced: int, written: int) -> None:
         """The hub took a write of our Lease: which version it replaced (of a new Lease: its own), which it made."""
-        self._replaced = min(self._replaced, replaced)
+        # Others have written in between: what was replaced before them says nothing of the hub as it is now.
+        self._replaced = replaced if replaced != self._written else min(self._replaced, replaced)
         self._written = written
         if self._judging:
             self._judge()
