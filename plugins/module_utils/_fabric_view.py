@@ -24,6 +24,7 @@ class View:
     controller: str = ""  # holder of the controller's Lease, when it is live
     syncers: frozenset[str] = frozenset()  # on the hub: members whose syncer holds a live Lease, its heartbeat
     ready: dict[str, str] = field(default_factory=dict)  # on the hub: member -> "" when ready, else why not
+    carried: dict[str, str] = field(default_factory=dict)  # on the hub: member -> "" when it carries the kind, else why
 
 
 def clusters_problems(views: dict[str, View]) -> list[str]:
@@ -44,11 +45,13 @@ def syncers_problems(views: dict[str, View], hub: str) -> list[str]:
 
 
 def members_problems(views: dict[str, View], hub: str) -> list[str]:
-    """Every member but the hub is Ready, as its own syncer says on the hub."""
-    ready = views[hub].ready
+    """Every member but the hub is Ready, as its own syncer says on the hub, and that is heard of."""
+    ready, heard = views[hub].ready, views[hub].syncers
     found = []
     for name in (name for name in views if name != hub):
         why = ready.get(name, f"there is no Member '{name}'")
+        if not why and name not in heard:
+            why = "its syncer has not renewed its Lease"
         if why:
             found.append(f"member '{name}' is not connected with '{hub}': {why}")
     return found
@@ -61,6 +64,9 @@ def kind_problems(views: dict[str, View], hub: str, resource: str) -> list[str]:
     if len(schemas) > 1:
         which = ", ".join(f"{view.name} {view.schema}" for view in views.values())
         found.append(f"the schema of {resource} differs between the clusters: {which}")
+    for member, why in sorted(views[hub].carried.items()):
+        if why:
+            found.append(f"member '{member}' does not carry {resource}: {why}")
     if not views[hub].processor:
         return [*found, f"'{hub}' has no SyncedResource {resource}"]
     for view in views.values():

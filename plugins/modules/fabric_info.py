@@ -42,8 +42,9 @@ options:
       - What must hold.
       - V(clusters) - every API server answers, and no two are the same cluster.
       - V(syncers) - every member's syncer is alive and reaches the hub.
-      - V(members) - every member is Ready, its syncer carries every kind that the fabric has.
-      - V(kind) - the kind is served everywhere with one schema and every cluster knows that the fabric carries it.
+      - V(members) - every member is Ready, its syncer carries every kind that the fabric has and is heard of.
+      - V(kind) - the kind is served everywhere with one schema, every cluster knows that the fabric carries it, and every
+        member that has told of it carries it.
       - V(controller) - exactly one controller is at work, on O(processor).
     type: list
     elements: str
@@ -104,6 +105,9 @@ clusters:
       elements: str
     ready:
       description: On the hub, for each member why it is not Ready; empty when it is.
+      type: dict
+    carried:
+      description: On the hub, for each member that has said so, why it does not carry the kind; empty when it does.
       type: dict
     controller:
       description: Identity of the controller that holds a live Lease there.
@@ -240,7 +244,8 @@ def look(name: str, client: Client, params: dict[str, Any]) -> fabric.View:
     try:
         kube_system = client.get(NAMESPACE, "kube-system") or {"metadata": {"uid": ""}}
         crd = client.get(CUSTOM_RESOURCE_DEFINITION, params["crd"]) or {}
-        synced = (client.get(SYNCED_RESOURCE, params["crd"]) or {}).get("spec", {})
+        declared = client.get(SYNCED_RESOURCE, params["crd"]) or {}
+        synced = declared.get("spec", {})
         namespace, lease = params["lease"].split("/")
         return fabric.View(
             name=name,
@@ -253,6 +258,7 @@ def look(name: str, client: Client, params: dict[str, Any]) -> fabric.View:
             controller=holder(client.get(LEASE, lease, namespace)),
             syncers=syncers(client) if name == params["hub"] else frozenset(),
             ready=members(client) if name == params["hub"] else {},
+            carried=carried(declared) if name == params["hub"] else {},
         )
     except TmcError as error:
         return fabric.View(name=name, error=str(error))
@@ -274,6 +280,12 @@ def members(client: Client) -> dict[str, str]:
         raise
     answers = {member["metadata"]["name"]: condition(member, "Ready") for member in found}
     return {name: "" if good else why for name, (good, why) in answers.items()}
+
+
+def carried(declared: dict[str, Any]) -> dict[str, str]:
+    """For each member that tells of itself in a SyncedResource: empty when it carries the kind, else why not."""
+    entries = [e for e in (declared.get("status") or {}).get("members") or [] if e["state"] != "Silent"]
+    return {e["name"]: "" if e["state"] == "Accepted" else f"{e['state']}: {e.get('message', '')}" for e in entries}
 
 
 def condition(obj: dict[str, Any], kind: str) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _fabric_view as fabric
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._fabric_view import View
-from ansible_collections.tmc.cross_cluster.plugins.modules.fabric_info import holder
+from ansible_collections.tmc.cross_cluster.plugins.modules.fabric_info import carried, holder
 
 KIND = "taskqueues.demo.tmc.io"
 SERVED = {"version": "v1", "established": True, "schema": "abc", "processor": "west", "epoch": 1}
@@ -61,6 +61,24 @@ def test_a_missing_kind_another_schema_and_a_stale_mirror_are_named() -> None:
     assert "differs between the clusters" in fabric.kind_problems(changed("east", schema="x"), "kcp", KIND)[0]
     assert "'east' has not received" in fabric.kind_problems(changed("east", epoch=0), "kcp", KIND)[0]
     assert "no SyncedResource" in fabric.kind_problems(changed("kcp", processor=""), "kcp", KIND)[0]
+
+
+def test_a_member_that_is_not_heard_of_is_named_although_its_last_word_was_ready() -> None:
+    problems = fabric.members_problems(changed("kcp", syncers=frozenset({"west"})), "kcp")
+    assert problems == ["member 'east' is not connected with 'kcp': its syncer has not renewed its Lease"]
+
+
+def test_a_member_that_does_not_carry_the_kind_is_named_with_the_field() -> None:
+    entries = [
+        {"name": "east", "state": "Incompatible", "message": "dropped on east: spec.a"},
+        {"name": "west", "state": "Accepted"},
+        {"name": "north", "state": "Silent", "message": "its syncer is not heard of"},
+    ]
+    told = carried({"status": {"members": entries}})
+    assert told == {"east": "Incompatible: dropped on east: spec.a", "west": ""}
+    problems = fabric.kind_problems(changed("kcp", carried=told), "kcp", KIND)
+    assert problems == [f"member 'east' does not carry {KIND}: Incompatible: dropped on east: spec.a"]
+    assert carried({}) == {}
 
 
 def test_no_controller_and_a_second_one_are_named() -> None:
