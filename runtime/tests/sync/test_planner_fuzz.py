@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from runtime.tests.sync import figures
 from runtime.tests.sync.world import Cluster, Obj, World, new_object
 from tmc.sync import names
 from tmc.sync.image import image_of_copy, image_of_origin
@@ -139,6 +140,7 @@ def test_every_world_converges_and_keeps_the_promises(processor: str) -> None:
             _check(world)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, processor {processor}: {error}") from error
+        figures.JUDGED["in random worlds"] += world.judged
 
 
 def test_steady_state_costs_no_write() -> None:
