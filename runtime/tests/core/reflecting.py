@@ -13,6 +13,7 @@ from typing import Any
 from runtime.tests.fakeapi import FakeApi
 from runtime.tests.waiting import eventually
 from tmc.api.client import ApiClient
+from tmc.api.kubeconfig import Connection
 from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey
 from tmc.core.reflector import Reflector
@@ -46,10 +47,17 @@ class World:
 
 @asynccontextmanager
 async def world(
-    api: FakeApi, *, floor: float = NEVER, synced: bool = True, grace: float | None = None, **options: Any
+    api: FakeApi,
+    *,
+    floor: float = NEVER,
+    synced: bool = True,
+    grace: float | None = None,
+    connection: Connection | None = None,
+    timeout: float = 5,
+    **options: Any,
 ) -> AsyncIterator[World]:
     changes: list[ObjectKey] = []
-    async with ApiClient(api.connection, timeout=5) as client:
+    async with ApiClient(connection or api.connection, timeout=timeout) as client:
         reflector = Reflector(client, WIDGETS, on_change=changes.append, floor=floor, **options)
         if grace is not None:
             reflector._grace = grace
