@@ -50,7 +50,7 @@ class Runner:
         self.references: dict[str, State] = {}
         self.users: list[User] = []
         self.ledger = Ledger(lab.processes.log("controller"))
-        self.acknowledged = 0
+        self.created = 0
         self.quiet_seconds = 0.0
         self._runs = 0
         self._told = 0  # violations that were told of
@@ -134,7 +134,7 @@ class Runner:
 
     async def _clean_up(self) -> list[str]:
         kept = [(user, *place) for user in self.users for place in user.acknowledged]
-        self.acknowledged += len(kept)
+        self.created += sum(user.created for user in self.users)
         for user, cluster, name in kept:
             await user.release(cluster, name)
         spaces = {user.namespace for user in self.users}

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.faults.admin import Admin, queue_path, session
@@ -23,7 +22,6 @@ from tests.faults.user import User, task
 SEED = 1
 
 
-@pytest.mark.timeout(1500)  # only ends a hang
 async def test_the_selection_survives_and_the_oracle_goes_red(
     repository: Path, binaries: Path, short_path: Path
 ) -> None:

@@ -72,7 +72,7 @@ class Bench:
         async with self.session.patch(self.link.url + ONE, json=[]) as answer:
             return answer.status, json.loads(await answer.read())
 
-    async def list(self, accept: str = "application/json") -> dict[str, Any]:
+    async def listed(self, accept: str = "application/json") -> dict[str, Any]:
         async with self.session.get(self.link.url + QUEUES, headers={"Accept": accept}) as answer:
             found: dict[str, Any] = json.loads(await answer.read())
             return found
@@ -128,7 +128,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 async def test_without_a_plan_everything_passes(bench: Bench) -> None:
     assert (await bench.patch())[0] == 200
-    assert (await bench.list())["items"] == [ITEM]
+    assert (await bench.listed())["items"] == [ITEM]
     assert await bench.watch(3) == ["1", "2", "3"]
     assert [(str(entry.call), entry.status) for entry in bench.world.journal] == [
         ("syncer-east>kcp PATCH taskqueues/ns/n", 200)
@@ -170,10 +170,10 @@ async def test_a_kill_may_come_when_the_answer_has_arrived(bench: Bench) -> None
 async def test_an_answer_may_be_cut_short_slow_or_late(bench: Bench) -> None:
     bench.arm("LIST", truncate=10)
     with pytest.raises(Broken):
-        await bench.list()
+        await bench.listed()
     for do in ({"drip": 7}, {"delay": 0.1}):
         bench.arm("LIST", **do)
-        assert (await bench.list())["items"] == [ITEM]
+        assert (await bench.listed())["items"] == [ITEM]
     bench.arm("WRITE", hang=0.1)
     with pytest.raises(Broken):
         await bench.patch()
@@ -183,14 +183,14 @@ async def test_an_answer_may_be_cut_short_slow_or_late(bench: Bench) -> None:
 async def test_an_old_list_is_served_whole_or_as_metadata(bench: Bench) -> None:
     bench.world.old = {"metadata": {"resourceVersion": "1"}, "items": [ITEM]}
     bench.arm("LIST", stale="old")
-    assert (await bench.list())["metadata"]["resourceVersion"] == "1"
+    assert (await bench.listed())["metadata"]["resourceVersion"] == "1"
     bench.arm("LIST", stale="old")
-    partial = await bench.list("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+    partial = await bench.listed("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
     assert (partial["kind"], partial["items"][0].keys()) == (
         "PartialObjectMetadataList",
         {"apiVersion", "kind", "metadata"},
     )
-    assert (await bench.list())["metadata"]["resourceVersion"] == "9"
+    assert (await bench.listed())["metadata"]["resourceVersion"] == "9"
 
 
 @pytest.mark.parametrize(

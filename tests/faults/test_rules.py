@@ -16,7 +16,7 @@ from tests.faults.normal import differences, normal_state
 from tests.faults.rules import LATE_SECONDS, Judge, result_of, spec_hash
 from tests.faults.traffic import Ledger, judge_traffic
 
-SPEC = {"region": "r", "tasks": [{"name": "t", "command": "c"}, {"name": "u", "command": "d"}]}
+SPEC: dict[str, Any] = {"region": "r", "tasks": [{"name": "t", "command": "c"}, {"name": "u", "command": "d"}]}
 
 
 def queue(uid: str, origin: str = "", *, done: int | None = None, **status: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def queue(uid: str, origin: str = "", *, done: int | None = None, **status: Any)
         tasks = [
             {"name": task["name"], "state": "Succeeded", "attempts": 1}
             | {"result": result_of(origin or uid, task["name"], task["command"])}
-            for task in SPEC["tasks"][:done]  # type: ignore[index]
+            for task in SPEC["tasks"][:done]
         ]
         phase = "Completed" if done == 2 else "Running"
         obj["status"] = {"phase": phase, "completedTasks": done, "epoch": 1, "observedSpecHash": spec_hash(SPEC)}

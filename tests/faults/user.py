@@ -22,6 +22,7 @@ class User:
         self.lab = lab
         self.options = options or {}
         self.namespace = namespace
+        self.created = 0
         self.acknowledged: dict[tuple[str, str], str] = {}  # uid by cluster and name
         self._specs: dict[tuple[str, str], str] = {}  # hash of the newest spec, likewise
 
@@ -44,6 +45,7 @@ class User:
             "spec": {"region": "r", "parallelism": 5, "tasks": list(tasks)},
         }
         made = await self.lab.admins[cluster].request("POST", queue_path(self.namespace), body)
+        self.created += 1
         self.acknowledged[cluster, name] = made["metadata"]["uid"]
         self._specs[cluster, name] = spec_hash(made["spec"])
         return str(made["metadata"]["uid"])
