@@ -44,7 +44,8 @@ def test_the_document_has_every_metric_with_its_type() -> None:
 
 
 def agrees(found: Scrape) -> None:
-    """What has samples has them with the labels of the document."""
+    """What has samples is in the document, and has the labels that it has there."""
+    assert {name for name in found.types if name.startswith("tmc_")} <= set(documented())
     for name, (_, labels) in documented().items():
         assert found.labels(name) in (set(), labels), name
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -22,6 +22,9 @@ from tmc.core.lease import LeaderElector
 from tmc.core.reflector import Reflector
 from tmc.core.vitals import Vitals
 from tmc.core.workqueue import WorkQueue
+
+# They are a second series beside each counter, which nobody reads in the text format.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _PLACE = ("cluster", "resource")
 
