@@ -18,6 +18,7 @@ from tmc.api.client import ApiClient
 from tmc.api.resource import EVENTS, NAMESPACES, Resource
 from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
+from tmc.sync.brake import Brake
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
 from tmc.sync.image import guarded
@@ -40,6 +41,10 @@ class Known:
     losing: frozenset[str] = frozenset()  # what the hub loses: namespaces, and the kind by the name `kind`
     seen_losing: frozenset[str] = frozenset()  # what of it was seen by itself
     hub_namespaces_terminating: frozenset[str] = frozenset()
+    brakes: dict[str, Brake] = field(default_factory=dict)
+
+    def brake(self, name: str) -> Brake:
+        return self.brakes.setdefault(name, Brake())
 
     def hub_kind_terminating(self, _name: str) -> bool:
         return "kind" in self.seen_losing
@@ -365,3 +370,35 @@ async def test_a_proof_that_a_live_read_does_not_confirm_stops_the_write() -> No
         outcome = await trio.syncers["east"]._executor.carry_out(ObjectKey("default", "w"), release)
         assert outcome is executor.Outcome.LOOK_AGAIN
         assert trio.writes("east") == before
+
+
+async def test_many_names_that_the_hub_gives_to_others_at_once_are_not_believed() -> None:
+    """A hub that tells nonsense must not cost the copies: the fifth and all after it wait for a person."""
+    async with running() as trio:
+        every = [f"w{n}" for n in range(10)]
+        for name in every:
+            trio.create("east", name)
+        for name in every:
+            await trio.everywhere(name)
+        before = {name: (trio.shown("west", name) or {})["metadata"]["uid"] for name in every}
+        for name in every:
+            swap(trio.apis["kcp"], name)
+        await eventually(lambda: trio.known.brake(KIND.name).message, "the brake is on")
+        await eventually(lambda: len(trio.known.brake(KIND.name)._waiting) == 7, "the others wait")
+        await eventually(lambda: sum(after(trio, name) == before[name] for name in every) == 7, "three went")
+        trio.known.brake(KIND.name).release()
+        trio.syncers["west"].fabric_changed(KIND)
+        await eventually(lambda: all(after(trio, name) != before[name] for name in every), "a person let them through")
+
+
+def after(trio: Trio, name: str) -> str:
+    return str((trio.shown("west", name) or {"metadata": {"uid": ""}})["metadata"]["uid"])
+
+
+def swap(hub: FakeApi, name: str) -> None:
+    """The hub's object of this name is another one from now on, of the hub itself."""
+    gone = hub.get(WIDGETS, name, "default")
+    del hub.objects[WIDGETS.name][("default", name)]
+    hub.version += 1
+    hub._tell("DELETED", WIDGETS, gone | {"metadata": gone["metadata"] | {"resourceVersion": str(hub.version)}})
+    hub.put(WIDGETS, {"metadata": {"name": name, "namespace": "default"}, "spec": {"size": 9}})

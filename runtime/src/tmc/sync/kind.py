@@ -94,6 +94,7 @@ class KindSyncer:
             self._fabric.takes_over(kind.name),
             self._fabric.hub_kind_terminating(kind.name),
             self._fabric.hub_namespaces_terminating,
+            self._fabric.brake(kind.name).message,
         )
         if basis != self._basis:
             self._basis = basis
@@ -164,6 +165,8 @@ class KindSyncer:
                 self._restrain(key, operation)
             if isinstance(operation, Delete | Patch) and not await self._goes_alone(key, operation):
                 return True
+            if isinstance(operation, Delete) and operation.braked and not self._may_go(operation.uid):
+                return False
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
@@ -183,6 +186,10 @@ class KindSyncer:
             return True
         namespace = key.namespace if operation.alone == "namespace" else ""
         return await self._fabric.confirms_deletion(self._kind.name, namespace)
+
+    def _may_go(self, uid: str) -> bool:
+        """Asked when nothing but the hub's word that the name is another's now speaks for a deletion."""
+        return self._fabric.brake(self._kind.name).allows(uid, len(self._stores["member"]))
 
     def _restrain(self, key: ObjectKey, patch: Patch) -> None:
         """A fight with a foreign writer is not burned through: after some repairs a minute, the next ones wait."""

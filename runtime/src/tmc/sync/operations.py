@@ -57,7 +57,7 @@ class Delete:
     """Delete the object that has this uid, and no other.
 
     `alone` names what a live read must show to stay on the hub, so that the hub's object is known to go by itself: its
-    kind, or its kind and its namespace.
+    kind, or its kind and its namespace. `braked`: no evidence of its own, so many at once are not believed.
     """
 
     side: Side
@@ -65,6 +65,7 @@ class Delete:
     why: str
     proof: Proof | None = None
     alone: Scope = ""
+    braked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

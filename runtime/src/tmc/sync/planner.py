@@ -244,7 +244,7 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         known = _copied_from(copy, facts)
         if known is not None and known.uid != source.uid:
             why = "the hub gave its name to another object"
-            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)))]
+            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)), braked=True)]
         if is_deleting(hub) and _no_evidence(source, facts):
             return _let_go(hub, facts, instead=uid_of(copy))
         if is_deleting(hub):
@@ -275,10 +275,12 @@ def _no_evidence(source: Origin, facts: Facts) -> bool:
     return facts.hub_kind_going or (facts.hub_namespace_going and source.cluster_uid != facts.hub_uid)
 
 
-def _remove(copy: Object, why: str, facts: Facts, proof: Proof | None = None, *, alone: Scope = "") -> Operation:
+def _remove(
+    copy: Object, why: str, facts: Facts, proof: Proof | None = None, *, alone: Scope = "", braked: bool = False
+) -> Operation:
     """What becomes of a copy whose origin was deleted: it goes as well, or it stays and is nobody's copy any more."""
     if not facts.keeps:
-        return Delete("member", uid_of(copy), why, proof, alone)
+        return Delete("member", uid_of(copy), why, proof, alone, braked)
     ops: PatchOps = [{"op": "remove", "path": f"/metadata/labels/{pointer(names.ORIGIN)}"}]
     marks = (
         names.ORIGIN_UID,
