@@ -33,6 +33,7 @@ FULL = {
     "partition": 72,
     "long partition": 6,
     "API fault": 66,
+    "absence": 40,
     "freeze": 16,
     "short freeze": 16,
     "race": 11,
@@ -47,6 +48,7 @@ SELECTION = dict.fromkeys(FULL, 0) | {
     "odd events": 7,
     "partition": 4,
     "API fault": 6,
+    "absence": 2,
     "short freeze": 1,
     "race": 1,
 }
@@ -151,6 +153,7 @@ class Campaign:
             "partition": generate.partitions(writes, seed, sizes["partition"]),
             "long partition": generate.long_partitions(writes, seed, sizes["long partition"]),
             "API fault": generate.api_faults(writes, seed, sizes["API fault"]),
+            "absence": generate.absences(writes, seed, sizes["absence"]),
             "freeze": generate.freezes(writes, seed, sizes["freeze"]),
             "short freeze": generate.short_freezes(writes, seed, sizes["short freeze"]),
             "race": generate.races(seed, sizes["race"], names),

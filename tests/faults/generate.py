@@ -13,6 +13,7 @@ from tests.faults.plans import Fault, Match, Plan
 LINKS = ("syncer-east>east", "syncer-east>kcp", "syncer-west>west", "syncer-west>kcp", "controller>west")
 SYNCERS = ("syncer-east", "syncer-west")
 LONGER_THAN_A_LEASE = 12.0  # seconds
+GRACE, LONGER_THAN_GRACE = "1s", 4.0
 POSITIONS = ("before", "withheld", "answered")
 
 
@@ -151,6 +152,19 @@ def freezes(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:
         if number % 2:
             faults.append(Fault(on, {"delay": LONGER_THAN_A_LEASE}))
         yield Plan(f"freeze-{process}-{seed}-{number}", tuple(faults))
+
+
+def absences(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:
+    """A syncer is dead or cut off for longer than a deletion waits: tombstones tell it when it is back."""
+    chance = random.Random(f"absences {seed}")
+    for number in range(count):
+        process = SYNCERS[number % 2]
+        on = Match("WRITE", process, nth=chance.randint(1, writes[process] - 2))
+        do: dict[str, Any] = {"kill": chance.choice(POSITIONS), "rest": LONGER_THAN_GRACE}
+        if number % 4 > 1:
+            links = chance.choice(([f"{process}>kcp"], [process]))
+            do = {"partition": chance.choice(("cut", "answers")), "links": links, "seconds": LONGER_THAN_GRACE}
+        yield Plan(f"absence-{process}-{seed}-{number}", (Fault(on, do),), options={"grace": GRACE})
 
 
 def short_freezes(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:

@@ -38,6 +38,7 @@ LEASES = {
     "syncer-west": (HUB, "/apis/coordination.k8s.io/v1/namespaces/tmc-system/leases/syncer-west"),
     CONTROLLER: ("west", "/apis/coordination.k8s.io/v1/namespaces/default/leases/taskqueue-controller"),
 }
+KIND = "/apis/fabric.tmc.io/v1alpha1/syncedresources/taskqueues.demo.tmc.io"
 PROGRAMS = tuple(LEASES)
 WOKEN_SECONDS = 1.5
 
@@ -57,6 +58,7 @@ class Lab:
     journal: list[Entry] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)  # of the harness itself
     kills: int = 0
+    grace: str = ""
     _snapshots: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -102,6 +104,13 @@ class Lab:
 
     async def start(self, name: str) -> None:
         await self.processes.start(name)
+
+    async def set_grace(self, grace: str) -> None:
+        """How long a deletion waits for a member that is away."""
+        if grace == self.grace:
+            return
+        self.grace = grace
+        await self.admins[HUB].merge(KIND, {"spec": {"deletionGrace": grace}})
 
     async def set_floor(self, floor: float) -> None:
         """All processes start again, with another anti-entropy floor."""

@@ -30,6 +30,7 @@ def everything(seed: int) -> list[Plan]:
         *generate.partitions(WRITES, seed, 9),
         *generate.long_partitions(WRITES, seed, 9),
         *generate.api_faults(WRITES, seed, 22),
+        *generate.absences(WRITES, seed, 8),
         *generate.freezes(WRITES, seed, 5),
         *generate.short_freezes(WRITES, seed, 5),
         *generate.races(seed, 3, 20),

@@ -12,7 +12,7 @@ from tests.faults.admin import Refused, queue_path
 from tests.faults.lab import CLUSTERS, Lab
 from tests.faults.rules import FINAL, origin_uid, spec_hash
 
-PATIENCE = 60.0  # seconds; only ends a hang
+PATIENCE = 120.0  # seconds; only ends a hang
 
 
 class User:
