@@ -91,14 +91,22 @@ async def test_a_status_subresource_that_comes_and_goes_is_noticed() -> None:
 
 
 async def test_a_definition_that_only_validates_otherwise_does_not_interrupt() -> None:
+    def lists(both: Fabric) -> int:
+        full = [call for call in both.member.api.calls if call.verb == "LIST" and call.resource == WIDGETS.name]
+        return sum("PartialObjectMetadataList" not in call.request.headers.get("Accept", "") for call in full)
+
     async with fabric() as both:
-        await eventually(lambda: both.entry().get("state") == "Accepted")
-        lists = sum(call.verb == "WATCH" and call.resource == WIDGETS.name for call in both.member.api.calls)
+        both.member.api.put(WIDGETS, widget("before"))
+        await eventually(lambda: on_hub(both, "before"))
+        assert lists(both) == 1, "as when a kind is started"
         both.member.define(crd(struct(size={**NUMBER, "minimum": 1})))
+        judged = sum(call.request.path == "/apis/example.org/v1" for call in both.member.api.calls)
+        await eventually(
+            lambda: sum(call.request.path == "/apis/example.org/v1" for call in both.member.api.calls) > judged
+        )
         both.member.api.put(WIDGETS, widget())
         await eventually(lambda: on_hub(both))
-        again = sum(call.verb == "WATCH" and call.resource == WIDGETS.name for call in both.member.api.calls)
-        assert again == lists
+        assert lists(both) == 1
 
 
 async def test_a_definition_that_is_being_deleted_on_the_member_stops_the_kind_and_deletes_nothing() -> None:
