@@ -49,6 +49,7 @@ REST = (
     kinds.CLUSTER_ROLE_BINDING,
     kinds.CLUSTER_ROLE,
 )
+WATCH = "tmc-parameters"
 EVENT = Resource("", "v1", "events", "Event")
 # What every namespace has, or what tells of other things and lives no longer than they do.
 FURNITURE = {
@@ -71,12 +72,14 @@ class Withdrawal:
         *,
         keep_copies: bool = False,
         keep_definitions: bool = False,
+        keep_watch: bool = False,
     ) -> None:
         self._client = client
         self._uid = cluster_uid
         self._remover = remover
         self._keep_copies = keep_copies
         self._keep_definitions = keep_copies or keep_definitions
+        self._keep_watch = keep_watch
         self._in_use: set[str] = set()  # names of custom kinds that have objects which stay
 
     def programs(self) -> None:
@@ -89,7 +92,7 @@ class Withdrawal:
     def everything(self) -> None:
         """All steps."""
         self.programs()
-        self._remover.remove(self._ours(ADMISSION))
+        self._remover.remove([found for found in self._ours(ADMISSION) if not self._is_watch(found)])
         definitions = self._client.list(kinds.CUSTOM_RESOURCE_DEFINITION, metadata_only=True)
         for resource in self._custom(definitions):
             self._objects_of(resource)
@@ -97,6 +100,13 @@ class Withdrawal:
         self._remover.remove(list(self._events()), wait=False)
         self._remover.remove(self._ours(REST))
         self._namespaces()
+
+    def _is_watch(self, found: Found) -> bool:
+        """What keeps the API server watching the parameters of policies (manifests/fabric/parameters.yaml)."""
+        if not self._keep_watch or found[1]["metadata"]["name"] != WATCH:
+            return False
+        self._remover.journal.kept.append(f"{title(*found)}: asked for")
+        return True
 
     # -- what is ours -------------------------------------------------------------------------------------------
 

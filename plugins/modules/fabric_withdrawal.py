@@ -48,6 +48,13 @@ options:
     type: str
     choices: [remove, keep]
     default: remove
+  keep_watch:
+    description:
+      - Leave the policy C(tmc-parameters) and its binding, which judge nothing, so that the API server goes on watching
+        ConfigMaps as parameters of policies. Without them one that runs on judges a fabric that is brought up again by
+        the settings of this one, until it is restarted (kubernetes/kubernetes issue 130887).
+    type: bool
+    default: false
   force:
     description:
       - Skip a cluster that does not answer, instead of failing.
@@ -132,7 +139,7 @@ def withdraw(module: AnsibleModule) -> Result:
     uid = _apply.cluster_uid(client)
     remover = Remover(client, check_mode=module.check_mode, timeout=module.params["timeout"])
     kept = {f"keep_{what}": module.params[what] == "keep" for what in ("copies", "definitions")}
-    withdrawal = Withdrawal(client, uid, remover, **kept)
+    withdrawal = Withdrawal(client, uid, remover, **kept, keep_watch=module.params["keep_watch"])
     if module.params["scope"] == "programs":
         withdrawal.programs()
     else:
@@ -157,6 +164,7 @@ def main() -> None:
         "scope": {"type": "str", "choices": ["programs", "all"], "default": "all"},
         "copies": {"type": "str", "choices": ["remove", "keep"], "default": "remove"},
         "definitions": {"type": "str", "choices": ["remove", "keep"], "default": "remove"},
+        "keep_watch": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 120.0},
     }
