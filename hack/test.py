@@ -87,6 +87,7 @@ GATES = (
     Gate("galaxy", "galaxy", (("python", "hack/galaxy.py"),)),
     Gate("binaries", "integration", (BINARIES,), shown=True, deadline=3600.0),
     Gate("integration", "integration", (pytest("tests/integration"),), shown=True, deadline=2400.0),
+    Gate("operators", "integration", (pytest("tests/operators"),), shown=True, deadline=2400.0),
     Gate("faults", "faults", (pytest("-s", "--timeout=1500", "tests/faults"),), shown=True, deadline=1800.0),
     Gate("molecule", "molecule", (("molecule", "test"),), True, 1800.0, molecule_environment),
     Gate("e2e-embedded", "e2e", (pytest(STORY),), True, 1800.0, lambda: e2e_environment("embedded")),

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-READY_WITHIN = 60.0  # seconds; only ends a hang
+READY_WITHIN = 180.0  # seconds; only ends a hang
 
 
 @dataclass(frozen=True)
