@@ -66,6 +66,12 @@ e2e: ## one story from nothing to nothing, on embedded planes and on clusters of
 test-kind: setup-test ## The same story on real kind clusters (says why not where no container engine answers)
 	@cd $(ROOT) && $(BIN)/python hack/test.py --only kind $(ARGS)
 
+.PHONY: fuzz mutants
+fuzz: setup-test ## Millions of the planner's answers judged, the small model searched in full (ARGS="--plans N")
+	@cd $(ROOT) && $(BIN)/python hack/fuzz.py $(ARGS)
+mutants: setup-test ## Plant bugs, one at a time: a test must go red for at least 95 % of them
+	@cd $(ROOT) && $(BIN)/python hack/mutants.py $(ARGS)
+
 .PHONY: validate
 validate: setup-demo ## Prove that a fabric that is up really works (writes report.json)
 	@cd $(ROOT) && $(BIN)/ansible-playbook playbooks/validate.yml $(ARGS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,7 +147,8 @@ def _smaller(value: Any) -> Iterator[Any]:
 def save(case: Obj) -> Path:
     """Keep a case among those that `test_planner_states.py` replays; commit it with the fix."""
     text = json.dumps(case, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-    CASES.mkdir(exist_ok=True)
-    path = CASES / f"state-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"
+    folder = Path(os.environ.get("TMC_FUZZ_CASES") or CASES)
+    folder.mkdir(exist_ok=True)
+    path = folder / f"state-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"
     path.write_text(text, encoding="ascii")
     return path
