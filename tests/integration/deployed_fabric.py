@@ -53,6 +53,7 @@ class Fabric:
             command, cwd=self.repository, env=self.environment, stdin=subprocess.DEVNULL, timeout=PLAY_DEADLINE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
+        self.log.parent.mkdir(exist_ok=True)
         with self.log.open("a") as log:
             log.write(f"$ {' '.join(command)}\n{run.stdout}\nexit code {run.returncode}\n")
         return run
