@@ -28,11 +28,11 @@ def lacking() -> str:
     command = [str(BIN / "ansible"), "localhost", "--connection=local", "--module-name=tmc.cross_cluster.kind_tools"]
     settings = {"ANSIBLE_HOME": str(ROOT / ".ansible"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
     done = subprocess.run(
-        [*command, "--one-line", f"--args={arguments}"], cwd=ROOT, env=os.environ | settings, check=False,
+        [*command, f"--args={arguments}"], cwd=ROOT, env=os.environ | settings, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    answers = [line.partition(MARK)[2] for line in done.stdout.splitlines() if MARK in line]
-    if done.returncode or not answers:
+    answer_text = done.stdout.partition(MARK)[2]
+    if done.returncode or not answer_text:
         raise RuntimeError(f"{' '.join(command)} failed ({done.returncode}): {done.stdout}")
-    answer = json.loads(answers[-1])
+    answer = json.JSONDecoder().raw_decode(answer_text)[0]
     return "" if answer["available"] else " ".join(str(answer["problem"]).split())

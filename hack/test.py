@@ -90,8 +90,8 @@ GATES = (
     Gate("operators", "integration", (pytest("tests/operators"),), shown=True, deadline=2400.0),
     Gate("faults", "faults", (pytest("-s", "--timeout=1500", "tests/faults"),), shown=True, deadline=1800.0),
     Gate("molecule", "molecule", (("molecule", "test"),), True, 1800.0, molecule_environment),
-    Gate("e2e-embedded", "e2e", (pytest(STORY),), True, 1800.0, lambda: e2e_environment("embedded")),
-    Gate("e2e-existing", "e2e", (pytest(STORY),), True, 1800.0, lambda: e2e_environment("existing")),
+    Gate("e2e-embedded", "e2e", (pytest("-x", STORY),), True, 1800.0, lambda: e2e_environment("embedded")),
+    Gate("e2e-existing", "e2e", (pytest("-x", STORY),), True, 1800.0, lambda: e2e_environment("existing")),
     Gate("kind", "kind", (pytest("tests/e2e"),), True, 3600.0, lambda: e2e_environment("kind"), lacking),
 )
 
