@@ -131,3 +131,17 @@ async def test_nothing_is_said_twice() -> None:
         await eventually(lambda: sum(call.verb == "LIST" for call in both.hub.api.calls) > lists + 20, "some floors")
         again = [call for call in both.hub.api.calls if call.verb == "PATCH" and call.subresource == "status"]
         assert len(again) == len(writes)
+
+
+async def test_objects_that_go_with_their_kind_go_no_further_even_before_the_definition_is_seen_to_go() -> None:
+    async with fabric() as both:
+        both.member.api.put(WIDGETS, widget())
+        await eventually(lambda: on_hub(both))
+        both.member.define(crd(), finalizers=["customresourcecleanup.apiextensions.k8s.io"])
+        both.member.api.drop = lambda _kind, obj: obj["metadata"]["name"] == KIND  # the watch is late
+        both.member.undefine()
+        asked = sum(call.name == KIND and call.verb == "GET" for call in both.member.api.calls)
+        both.member.api.remove(WIDGETS, "w", "default")
+        await eventually(lambda: sum(c.name == KIND and c.verb == "GET" for c in both.member.api.calls) > asked)
+        await eventually(lambda: both.entry()["state"] == "Pending")
+        assert not both.hub.api.get(WIDGETS, "w", "default")["metadata"].get("deletionTimestamp")

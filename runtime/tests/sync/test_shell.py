@@ -52,6 +52,9 @@ class Known:
     def hub_namespace_terminating(self, namespace: str) -> bool:
         return namespace in self.seen_losing
 
+    async def confirms_own_deletion(self, _name: str) -> bool:
+        return True
+
     async def confirms_deletion(self, _name: str, namespace: str) -> bool:
         await asyncio.sleep(0)
         self.seen_losing = self.losing

@@ -181,7 +181,9 @@ class KindSyncer:
         return progress
 
     async def _goes_alone(self, key: ObjectKey, operation: Delete | Patch) -> bool:
-        """A deletion on the hub is evidence unless the hub loses the whole kind or namespace: then look again."""
+        """A deletion is evidence unless its cluster loses the whole kind, or the hub the namespace: then look again."""
+        if isinstance(operation, Delete) and operation.side == "hub":
+            return await self._fabric.confirms_own_deletion(self._kind.name)
         if not operation.alone:
             return True
         namespace = key.namespace if operation.alone == "namespace" else ""
