@@ -108,9 +108,9 @@ def test_a_kind_that_somebody_else_wrote_stays_with_its_objects(cluster: Cluster
 
 
 def test_namespaces_of_a_syncer_go_only_while_nobody_uses_them(cluster: Cluster) -> None:
-    for name in ("born", "used", "marked"):
-        cluster.put(NAMESPACE, SYNCER, name=name)
-    cluster.put(NAMESPACE, PEOPLE, name="theirs")
+    for name, manager in (("born", SYNCER), ("used", SYNCER), ("marked", SYNCER), ("theirs", PEOPLE)):
+        new = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        cluster.client.request("POST", NAMESPACE.path(), params={"fieldManager": manager}, body=new)
     cluster.put(CONFIG_MAP, PEOPLE, name="settings", namespace="used")
     cluster.put(NAMESPACE, PEOPLE, name="marked", labels={"team": "blue"})
     result = cluster.withdraw(_ansible_check_mode=True)
