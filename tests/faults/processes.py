@@ -78,7 +78,7 @@ async def processes(commands: dict[str, list[str]], logs: Path) -> AsyncIterator
     """All of them end with the context."""
     pipe = asyncio.subprocess.PIPE
     nursery = await asyncio.create_subprocess_exec(
-        sys.executable, str(NURSERY), stdin=pipe, stdout=pipe, env=dict(os.environ), start_new_session=True
+        sys.executable, "-P", str(NURSERY), stdin=pipe, stdout=pipe, env=dict(os.environ), start_new_session=True
     )
     try:
         yield Processes(nursery, commands, logs)
