@@ -31,7 +31,7 @@ FIELDS = (
     {"spec": {"value": 1}},
     {"spec": {"value": 2}},
     {"spec": {"value": 1}, "data": {"k": "v"}},
-    {"spec": {}, "odd/field~name": [1]},
+    {"spec": {}, "odd/field~1name": [1]},
     {"spec": None},
     {},
 )

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from runtime.tests.sync.anystate import any_state, facts
-from runtime.tests.sync.judge import Wrong, judge, need
+from runtime.tests.sync.judge import Wrong, judge, judge_rest, need
 from runtime.tests.sync.rules import created, deleted, patched
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Tell
 from tmc.sync.planner import Facts, plan
@@ -40,6 +40,7 @@ def run_case(case: Obj) -> int:
         judge(state["member"], state["hub"], said, operations)
         if not [op for op in operations if not isinstance(op, Tell)]:
             need(not operations, "an event without a change would be told for ever")
+            judge_rest(state["member"], state["hub"], said)
             return looked
         version = _carry_out(state, tombstones, operations, said, version)
         said = facts({**case["facts"], "tombstones": sorted(tombstones)})

@@ -204,9 +204,11 @@ def _judge_copy(now: dict[str, Obj | None], facts: Facts, operation: Patch, befo
 def _carried(copy: Obj, place: str) -> set[str]:
     try:
         noted = json.loads(part(copy, "annotations").get(names.ORIGIN_KEYS, "{}"))
-        return {k for k in noted.get(place, ()) if isinstance(k, str) and not k.startswith("tmc.io/")}
-    except (ValueError, AttributeError, TypeError):
+    except ValueError:
         return set()
+    keys = noted.get(place) if isinstance(noted, dict) else None
+    ours = {k for k in keys if isinstance(k, str)} if isinstance(keys, list) else set()
+    return {k for k in ours if not k.startswith("tmc.io/") and k != names.LAST_APPLIED}
 
 
 def _moved(before: Obj, after: Obj) -> tuple[set[str], set[str]]:
@@ -271,3 +273,29 @@ def _judge_acknowledge(now: dict[str, Obj | None], facts: Facts, operation: Ackn
     copied = member is not None and whose(member, facts.member_uid)[0] != facts.member_uid
     holds = copied and member is not None and whose(member, facts.member_uid)[1] == operation.origin_uid
     need(not holds, "a member that has the copy does not acknowledge")
+
+
+def judge_rest(member: Obj | None, hub: Obj | None, facts: Facts) -> None:
+    """When nothing is left to do, what lives is everywhere and says the same. Raises Wrong."""
+    native = member is not None and whose(member, facts.member_uid)[0] == facts.member_uid
+    kept = member is not None and part(member, "annotations").get(names.SYNC_STATE) == names.KEPT
+    if facts.quarantined or going(member) or going(hub) or (native and kept):
+        return
+    if hub is None:
+        need(not native, "what was created here is announced")
+    elif member is None:
+        need(whose(hub, facts.hub_uid)[0] == facts.member_uid, "what lives on the hub has a copy here")
+    elif whose(member, facts.member_uid) == whose(hub, facts.hub_uid):
+        _judge_equal(member, hub, facts)
+
+
+def _judge_equal(member: Obj, hub: Obj, facts: Facts) -> None:
+    native = whose(member, facts.member_uid)[0] == facts.member_uid
+    origin, copy = (member, hub) if native else (hub, member)
+    travelled = not native and whose(hub, facts.hub_uid)[0] != facts.hub_uid
+    need(_fields(origin) == _fields(copy), "a copy has the fields of its origin, and no others")
+    for place in ("labels", "annotations"):
+        keys = _carried(origin, place) if travelled else {k for k in part(origin, place) if not k.startswith("tmc.io/")}
+        wanted = {k: part(origin, place)[k] for k in keys - {names.LAST_APPLIED} if k in part(origin, place)}
+        need(wanted.items() <= part(copy, place).items(), f"a copy has the {place} of its origin")
+        need(_carried(copy, place) == set(wanted), f"a copy knows which {place} travelled")

@@ -24,7 +24,7 @@ Deed = tuple[str, int]
 
 
 def _script(rng: random.Random) -> list[Deed]:
-    deeds = ["edit", "edit", "label", "unlabel", "note", "extra", "report", "again", "delete"]
+    deeds = ["edit", "edit", "label", "unlabel", "note", "extra", "less", "report", "again", "delete"]
     return [
         ("create", rng.randint(0, 9)),
         *((rng.choice(deeds), rng.randint(10, 99)) for _ in range(rng.randint(1, 6))),
@@ -54,6 +54,8 @@ def _change(obj: Obj, what: str, value: int) -> None:
             obj["spec"]["value"] = value
         case "extra":
             obj["extra"] = {"value": value}
+        case "less":
+            obj.pop("extra", None)
         case "label":
             labels["team"] = str(value)
         case "unlabel":
