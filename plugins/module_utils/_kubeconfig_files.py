@@ -55,7 +55,9 @@ def _add(known: list[Document], document: Document, section: str, kind: str, pat
 
 
 def _absolute(entry: Document, kind: str, folder: str) -> Document:
-    paths = {key: os.path.join(folder, os.path.expanduser(entry[key])) for key in PATHS.get(kind, ()) if entry.get(key)}
+    paths: Document = {
+        key: os.path.join(folder, os.path.expanduser(entry[key])) for key in PATHS.get(kind, ()) if entry.get(key)
+    }
     plugin = entry.get("exec") if kind == "user" else None
     if isinstance(plugin, dict) and os.path.dirname(str(plugin.get("command", ""))):
         paths["exec"] = plugin | {"command": os.path.join(folder, plugin["command"])}

@@ -86,6 +86,7 @@ objects:
 """
 
 import copy
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -121,14 +122,14 @@ class Acceptance:
         _apply.check_rights(self.local, accepted)
         if not self.check_mode:
             self._carry_out(mirrors, terms, accepted)
-        changes = [("hub", c) for some in terms.values() for c in some] + [("member", c) for c in accepted]
+        done = [("hub", c) for some in terms.values() for c in some] + [("member", c) for c in accepted]
         return {
-            "changed": bool(changes),
+            "changed": bool(done),
             "hub_uid": hub_uid,
             "reason": self._reason(mirrors, hub_uid),
             "kinds": [change.before["metadata"]["name"] for change in accepted if change.before],
-            "objects": [f"{where}: {change.verb} {change.title}" for where, change in changes],
-            "diff": _apply.diff_of([change for _, change in changes]),
+            "objects": [f"{where}: {change.verb} {change.title}" for where, change in done],
+            "diff": _apply.diff_of([change for _, change in done]),
         }
 
     def _hub_uid(self) -> str:
@@ -145,7 +146,7 @@ class Acceptance:
         for mirror in mirrors:
             name = mirror["metadata"]["name"]
             if name in terms:
-                _declare.declare(self.hub, name, lambda mirror=mirror: self._term(mirror))
+                _declare.declare(self.hub, name, partial(self._term, mirror))
         for change in accepted:
             metadata = (change.after or {})["metadata"]
             notes = {key: metadata["annotations"].get(key) for key in (HUB_UID, BRAKED)}
