@@ -30,16 +30,25 @@ class Owner:
     binaries: Path
     ports: tuple[int, ...] = field(repr=False, default=())
 
-    def planes(self, state: str) -> None:
-        """Make the clusters, or remove them."""
-        arguments = {
-            "state": state,
-            "state_dir": str(self.folder / "owner"),
-            "binary_dir": str(self.binaries),
-            "clusters": [{"name": name, "port": port} for name, port in zip(self.names, self.ports, strict=True)],
-            "hubs": [self.names[0]],
-            "members": list(self.names[1:]),
-        }
+    def make(self) -> None:
+        """Make the clusters, and wait until they serve."""
+        clusters = [{"name": name, "port": port} for name, port in zip(self.names, self.ports, strict=True)]
+        groups = {"hubs": [self.names[0]], "members": list(self.names[1:])}
+        self._planes("owner", state="present", binary_dir=str(self.binaries), clusters=clusters, **groups)
+
+    def remove(self) -> None:
+        """Remove the clusters, and stop what a fabric of them still runs."""
+        if self.state.exists():
+            self._planes(self.state.name, state="absent", clusters=[])
+        self._planes("owner", state="absent")
+
+    @property
+    def state(self) -> Path:
+        """The state directory of fabrics of these clusters."""
+        return self.folder / "state"
+
+    def _planes(self, folder: str, **arguments: Any) -> None:
+        arguments["state_dir"] = str(self.folder / folder)
         program = str(Path(sys.executable).with_name("ansible"))
         command = [program, "localhost", "-m", "tmc.cross_cluster.embedded_planes"]
         run = subprocess.run(
@@ -118,5 +127,5 @@ def fabric_of(owner: Owner, repository: Path, members: tuple[str, ...], **variab
     groups = {"hub": [owner.names[0]], "members": list(members)}
     children = {group: {"hosts": dict.fromkeys(names)} for group, names in groups.items()}
     inventory.write_text(yaml.safe_dump({"all": {"vars": known, "children": children}}))
-    made = new_fabric(repository, owner.folder / "state", {"ANSIBLE_INVENTORY": str(inventory)}, owner.binaries)
+    made = new_fabric(repository, owner.state, {"ANSIBLE_INVENTORY": str(inventory)}, owner.binaries)
     return replace(made, hub=owner.names[0], members=members)

@@ -43,10 +43,10 @@ def clusters(binaries: Path, *names: str) -> Iterator[Owner]:
     folder = Path(tempfile.mkdtemp(prefix="tmc-", dir="/tmp"))
     owner = Owner(folder, names, binaries, tuple(free_ports(len(names))))
     try:
-        owner.planes("present")
+        owner.make()
         yield owner
     finally:
-        owner.planes("absent")
+        owner.remove()
         left = processes_naming(str(folder))
         shutil.rmtree(folder)
         assert not left, "\n".join(left)
