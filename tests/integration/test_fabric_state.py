@@ -14,6 +14,7 @@ from tests.integration.test_fabric import (
     clusters,
     completed_everywhere,
     create,
+    delete,
     everywhere,
     fresh,
     gone_everywhere,
@@ -166,10 +167,79 @@ async def test_a_field_that_a_member_would_drop_stops_the_kind_there_alone(clust
         await patch_crd(east, [{"op": "replace", "path": path, "value": schema}])
     await all_is_well(hub)
     await completed_everywhere(clusters, name)
-    obj = await clusters["west"].get(TASK_QUEUES, name, "default")
-    await clusters["west"].delete(TASK_QUEUES, name, "default", uid=obj["metadata"]["uid"])
+    await delete(clusters["west"], name)
     await gone_everywhere(clusters, name)
 
 
 async def patch_crd(client: ApiClient, patch: list[Obj]) -> None:
     await client.patch(CUSTOM_RESOURCE_DEFINITIONS, KIND, "", patch, field_manager="test")
+
+
+@pytest.mark.parametrize("loser", ["kcp", "east"])
+async def test_a_kind_that_a_cluster_loses_is_lost_there_alone(clusters: Clients, loser: str) -> None:
+    """`kubectl delete crd` deletes every object of the kind there; that says nothing of what others have."""
+    await all_is_well(clusters["kcp"])
+    names = {cluster: fresh(f"of-{cluster}") for cluster in ("east", "west")}
+    for cluster, name in names.items():
+        await create(clusters[cluster], queue(name))
+    for name in names.values():
+        await completed_everywhere(clusters, name)
+    keepers = [cluster for cluster in clusters if cluster != loser]
+
+    async def kept() -> dict[tuple[str, str], str]:
+        found = {}
+        for cluster in keepers:
+            for name in names.values():
+                obj = await clusters[cluster].get(TASK_QUEUES, name, "default")
+                assert not obj["metadata"].get("deletionTimestamp"), f"{name} is being deleted on {cluster}"
+                found[cluster, name] = obj["metadata"]["uid"]
+        return found
+
+    before = await kept()
+    definition = await clusters[loser].get(CUSTOM_RESOURCE_DEFINITIONS, KIND)
+    await clusters[loser].delete(CUSTOM_RESOURCE_DEFINITIONS, KIND, uid=definition["metadata"]["uid"])
+    if loser == "east":  # what was created there waits with our finalizer, until somebody takes it off
+        await eventually(lambda: stopped(clusters["kcp"], "east"), "east says that it is about to lose the kind")
+        await release(clusters["east"], names["east"])
+    await eventually(lambda: is_undefined(clusters[loser]), "the kind is gone")
+    assert await kept() == before
+    metadata = {"name": KIND, "labels": definition["metadata"].get("labels", {})}
+    anew = {key: definition[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": metadata}
+    await clusters[loser].create(CUSTOM_RESOURCE_DEFINITIONS, anew, field_manager="test")
+    await all_is_well(clusters["kcp"])
+    await back(clusters, names["west"])
+    assert await kept() == before
+    if (
+        loser == "east"
+    ):  # its origin object is gone, the copies stay: whoever wants them away makes it anew and deletes it
+        await create(clusters["east"], queue(names["east"]))
+    await back(clusters, names["east"])
+    for cluster, name in names.items():
+        await delete(clusters[cluster], name)
+        await gone_everywhere(clusters, name)
+
+
+async def is_undefined(cluster: ApiClient) -> bool:
+    try:
+        await cluster.get(CUSTOM_RESOURCE_DEFINITIONS, KIND)
+    except NotFound:
+        return True
+    return False
+
+
+async def stopped(hub: ApiClient, member: str) -> bool:
+    told = await entry(hub, member)
+    return told.get("state") == "Pending" and "is being deleted" in told["message"]
+
+
+async def release(cluster: ApiClient, name: str) -> None:
+    patch = {"metadata": {"finalizers": []}}
+    await cluster.patch(TASK_QUEUES, name, "default", patch, field_manager="test")
+
+
+async def back(clusters: Clients, name: str) -> None:
+    async def there() -> bool:
+        return all((await everywhere(clusters, name)).values())
+
+    await eventually(there, f"{name} is everywhere again")
+    await completed_everywhere(clusters, name)
