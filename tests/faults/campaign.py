@@ -105,7 +105,7 @@ class Campaign:
         began = time.monotonic()
         writes = await self.prepare()
         for name, plans in self._classes(writes).items():
-            if self._only and name not in self._only:
+            if not plans or (self._only and name not in self._only):
                 continue
             if name == "dead watch":
                 await self._end_batch()
