@@ -49,6 +49,7 @@ def going(obj: Obj | None) -> bool:
 def judge(member: Obj | None, hub: Obj | None, facts: Facts, operations: list[Operation]) -> None:
     """Raises Wrong."""
     now: dict[str, Obj | None] = {"member": member, "hub": hub}
+    stripped = False
     for operation in operations:
         match operation:
             case Create():
@@ -57,7 +58,10 @@ def judge(member: Obj | None, hub: Obj | None, facts: Facts, operations: list[Op
                 _judge_delete(now, facts, operation)
             case Patch():
                 _judge_patch(now, facts, operation)
+                paths = [str(op["path"]) for op in operation.patch]
+                stripped = stripped or (operation.side == "hub" and "/metadata/finalizers" in paths)
             case Bury():
+                need(not stripped, "what may vanish is buried before")
                 _judge_bury(now, facts, operation)
             case Acknowledge():
                 _judge_acknowledge(now, facts, operation)
@@ -195,6 +199,7 @@ def _judge_copy(now: dict[str, Obj | None], facts: Facts, operation: Patch, befo
         need({**before, "metadata": 0} == {**after, "metadata": 0}, "what is kept stays as it is")
         _judge_removal(before, hub, facts, operation)
         return
+    need(whose(before, facts.member_uid) == whose(after, facts.member_uid), "a copy never becomes another object's")
     for place in ("labels", "annotations"):
         wanted = set(part(hub, place)) if hub else set()
         ours = _carried(before, place) | wanted | MARKS | {names.ORIGIN}
@@ -218,6 +223,7 @@ def _moved(before: Obj, after: Obj) -> tuple[set[str], set[str]]:
 
 def _judge_hub(now: dict[str, Obj | None], facts: Facts, operation: Patch, before: Obj, after: Obj) -> None:
     removed, added = _moved(before, after)
+    need(whose(before, facts.hub_uid) == whose(after, facts.hub_uid), "a hub copy never becomes another object's")
     need(not removed or going(before), "no finalizer is taken off the hub from what lives")
     if removed:
         need(not facts.quarantined, "nothing is released on a hub that is not known")
