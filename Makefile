@@ -77,8 +77,8 @@ validate: setup-demo ## Prove that a fabric that is up really works (writes repo
 	@cd $(ROOT) && $(BIN)/ansible-playbook playbooks/validate.yml $(ARGS)
 
 .PHONY: bench
-bench: setup-demo ## Measure a fabric that is up (playbooks/deploy.yml): latency, throughput, memory
-	@cd $(ROOT) && $(BIN)/python benchmarks/fabric.py $(ARGS)
+bench: setup-test ## Measure a throwaway fabric: tables and plots in benchmarks/results/ (ARGS=--quick for a short form)
+	@cd $(ROOT) && TMC_CACHE_DIR="$(CACHE)" $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: faults
 faults: setup-test ## Every fault at every write on three API servers: benchmarks/results/faults.json (about 40 min)

@@ -1,199 +1,149 @@
-#!/usr/bin/env python3
-"""Figures of a running fabric: status latency, submission of many TaskQueues, memory and processor time of the syncers.
-
-    python benchmarks/fabric.py [--state DIR] [--objects 1000] [--changes 200]
-
-It uses the fabric that `make demo` with DEMO_SKIP_CLEANUP=true, or playbooks/deploy.yml, has left running, and removes
-what it creates. Nothing here passes or fails on time: it reports.
-"""
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A whole fabric for one run: deployed and removed by the project's own playbooks, away from every other one."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
+import json
 import os
-import statistics
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
-import uuid
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmarks.kinds import BARE, KOPF, OURS, definition
+from benchmarks.processes import Usage, processes_below, usages
 from tmc.api.client import ApiClient
 from tmc.api.kubeconfig import load_kubeconfig
-from tmc.api.resource import Resource
 
-TASK_QUEUES = Resource("demo.tmc.io", "v1", "taskqueues", "TaskQueue")
-DEFAULT_STATE = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local/state")) / "tmc-cross-cluster"
 REPOSITORY = Path(__file__).resolve().parent.parent
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PLAY_DEADLINE = 1800.0  # seconds; only ends a hang
+HUB = "kcp"
+REGIONS = ("east", "west", "north", "south", "middle", "far", "near", "left", "right")  # west is the processor
+STEERING = ("ANSIBLE_", "CONTROLLER_", "DEMO_", "K8S_AUTH_", "TMC_STATE", "KUBECONFIG")
 Clients = dict[str, ApiClient]
 
 
-def queue(name: str, tasks: int = 5, duration: str | None = None) -> dict[str, Any]:
-    simulate = {"simulate": {"duration": duration}} if duration else {}
-    listed = [{"name": f"task-{i}", "command": f"bench --task={i}", **simulate} for i in range(tasks)]
-    return {
-        "apiVersion": "demo.tmc.io/v1",
-        "kind": "TaskQueue",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"region": "bench", "priority": "low", "parallelism": 1, "tasks": listed},
+class FabricError(Exception):
+    """A playbook failed; the message has its output."""
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """A deployed fabric of the hub and `members`; `state` is its state directory."""
+
+    directory: Path
+    members: tuple[str, ...]
+    environment: dict[str, str]
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "s"
+
+    @property
+    def names(self) -> list[str]:
+        """All clusters, the hub first."""
+        return [HUB, *self.members]
+
+    def kubeconfig(self, cluster: str) -> Path:
+        return self.state / "kubeconfigs" / f"controller-{cluster}.kubeconfig"
+
+    def health_file(self, member: str) -> Path:
+        return self.state / "run" / f"kcp-syncer-{member}.url"
+
+    def usages(self) -> dict[str, Usage]:
+        """What each process of this fabric uses, by name: `syncer east`, `kube-apiserver west`."""
+        return usages(self.directory, self.names)
+
+    def play(self, playbook: str, *arguments: str) -> None:
+        """Run a playbook of the repository. Raises FabricError with its output."""
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        run = subprocess.run(
+            [program, "-i", str(self.directory / "inventory.yml"), playbook, *arguments],
+            cwd=REPOSITORY, env=self.environment, stdin=subprocess.DEVNULL, timeout=PLAY_DEADLINE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        if run.returncode != 0:
+            raise FabricError(f"{playbook} {' '.join(arguments)} failed ({run.returncode}):\n{run.stdout}")
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[Clients]:
+        """The administrator's client of each cluster."""
+        async with AsyncExitStack() as up:
+            yield {
+                name: await up.enter_async_context(ApiClient(load_kubeconfig(self.kubeconfig(name)), timeout=60.0))
+                for name in self.names
+            }
+
+
+@contextmanager
+def throwaway_fabric(members: int) -> Iterator[Fabric]:
+    """A fabric with the benchmark's kinds, on embedded planes and free ports; removed whatever happens."""
+    # Short: unix sockets lie below it.
+    directory = Path(tempfile.mkdtemp(prefix="tmc-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
+    fabric = Fabric(directory, REGIONS[:members], {})
+    fabric.environment.update(environment(fabric))
+    try:
+        write_inputs(fabric)
+        fabric.play("playbooks/deploy.yml", "-e", "tmc_provider=embedded")
+        fabric.play("benchmarks/kinds.yml", "-e", f"bench_definitions={directory / 'definitions.yml'}")
+        yield fabric
+    finally:
+        remove(fabric)
+
+
+def environment(fabric: Fabric) -> dict[str, str]:
+    """Steered by nothing but what is said here: settings are the product's own, ports are free ones."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(STEERING)}
+    names = [f"CONTROLLER_{name.upper()}_PORT" for name in fabric.names]
+    ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
+    chosen = {
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_HOME": str(REPOSITORY / ".ansible"),
+        "TMC_STATE_DIR": str(fabric.state),
+        "CONTROLLER_PROCESSING_DELAY": "0.2s",
     }
+    return {**inherited, **chosen, **ports}
 
 
-def counted(obj: dict[str, Any]) -> str:
-    """What changes with every status write: states and attempts of the tasks."""
-    return str([(t["state"], t["attempts"]) for t in obj.get("status", {}).get("tasks", ())])
+def write_inputs(fabric: Fabric) -> None:
+    hosts = {"hub": {"hosts": {HUB: None}}, "members": {"hosts": dict.fromkeys(fabric.members)}}
+    settings = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "tmc_processor": "west"}
+    inventory = {"all": {"children": hosts, "vars": {"ansible_connection": "local", **settings}}}
+    (fabric.directory / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    definitions = "---\n".join(json.dumps(definition(kind)) + "\n" for kind in (OURS, BARE, KOPF))
+    (fabric.directory / "definitions.yml").write_text(definitions)
 
 
-async def status_latency(clusters: Clients, source: str, target: str, changes: int) -> list[float]:
-    """Seconds from a status change's watch event on `source` to the same change's watch event on `target`."""
-    seen: dict[str, dict[tuple[str, str], float]] = {source: {}, target: {}}
-    names = [f"bench-{uuid.uuid4().hex[:6]}" for _ in range(-(-changes // 20))]
-
-    async def observe(cluster: str) -> None:
-        start = (await clusters[cluster].list(TASK_QUEUES, "default")).resource_version
-        stream = clusters[cluster].watch(TASK_QUEUES, start, "default", timeout_seconds=600, inactivity=600)
-        async for event in stream:
-            name = event.object["metadata"].get("name", "")
-            if name in names and event.type == "MODIFIED":
-                seen[cluster].setdefault((name, counted(event.object)), time.perf_counter())
-
-    observers = [asyncio.create_task(observe(cluster)) for cluster in seen]
-    await asyncio.sleep(0.5)
-    for name in names:  # one after the other, with pauses between the changes: latency, not throughput
-        await clusters[target].create(TASK_QUEUES, queue(name, tasks=20, duration="100ms"), field_manager="bench")
-        await until(clusters[target], lambda items, n=name: any(i["metadata"]["name"] == n and done(i) for i in items))
-    for observer in observers:
-        observer.cancel()
-    for name in names:
-        obj = await clusters[target].get(TASK_QUEUES, name, "default")
-        await clusters[target].delete(TASK_QUEUES, name, "default", uid=obj["metadata"]["uid"])
-    both = seen[source].keys() & seen[target].keys()
-    return sorted(seen[target][change] - seen[source][change] for change in both)
+def remove(fabric: Fabric) -> None:
+    """The project's own clean-up; should it fail, what still runs from the directory is killed. Leaves nothing."""
+    cleanup = ("-e", "tmc_provider=embedded", "-e", "cleanup_scope=full", "-e", "cleanup_force=true")
+    try:
+        if fabric.state.exists():
+            fabric.play("playbooks/cleanup.yml", *cleanup)
+    except (FabricError, subprocess.TimeoutExpired) as error:
+        print(f"bench: {error}\nbench: what is left is killed", file=sys.stderr)
+    finally:
+        for pid in processes_below(fabric.directory).values():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(fabric.directory, ignore_errors=True)
 
 
-def done(obj: dict[str, Any]) -> bool:
-    return obj.get("status", {}).get("phase") in ("Completed", "Failed")
-
-
-async def until(client: ApiClient, holds: Any) -> None:
-    while not holds((await client.list(TASK_QUEUES, "default")).items):  # noqa: ASYNC110 - polling is the measure
-        await asyncio.sleep(0.2)
-
-
-async def submission(clusters: Clients, state: Path, origin: str, objects: int) -> dict[str, float]:
-    """One module task submits many TaskQueues on `origin`; seconds until accepted, and until present everywhere."""
-    prefix = f"many-{uuid.uuid4().hex[:6]}"
-    play = [
-        {
-            "hosts": "localhost",
-            "gather_facts": False,
-            "tasks": [
-                {
-                    "name": "Submit",
-                    "tmc.cross_cluster.taskqueue": {
-                        "kubeconfig": str(kubeconfig(state, origin)),
-                        "template": queue(f"{prefix}-{{index}}", tasks=1, duration="1h"),
-                        "count": objects,
-                        "state": "{{ wanted }}",
-                    },
-                }
-            ],
-        }
-    ]
-    with tempfile.NamedTemporaryFile("w", suffix=".yml", dir=REPOSITORY / ".cache") as file:
-        yaml.safe_dump(play, file)
-        file.flush()
-        before = time.perf_counter()
-        arrivals = asyncio.create_task(all_present(clusters, prefix, objects))
-        accepted = await asyncio.to_thread(run_play, file.name, "present")
-        present = await arrivals
-        figures = {"task": accepted, "present everywhere": present - before}
-        gone = time.perf_counter()
-        await asyncio.to_thread(run_play, file.name, "absent")
-        for client in clusters.values():
-            await until(client, lambda items: not any(i["metadata"]["name"].startswith(prefix) for i in items))
-        return figures | {"gone everywhere": time.perf_counter() - gone}
-
-
-def run_play(path: str, state: str) -> float:
-    playbook = str(Path(sys.executable).with_name("ansible-playbook"))
-    steering = ["-e", f"wanted={state}", "-e", f"ansible_python_interpreter={sys.executable}"]
-    started = time.perf_counter()
-    run = subprocess.run(
-        [playbook, "-i", "localhost,", "-c", "local", path, *steering],
-        check=False, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    if run.returncode != 0:
-        raise RuntimeError(f"the play failed:\n{run.stdout}")
-    return time.perf_counter() - started
-
-
-async def all_present(clusters: Clients, prefix: str, objects: int) -> float:
-    for client in clusters.values():
-        while True:
-            listed = (await client.list(TASK_QUEUES, "default", metadata_only=True)).items
-            if sum(i["metadata"]["name"].startswith(prefix) for i in listed) == objects:
-                break
-            await asyncio.sleep(0.3)
-    return time.perf_counter()
-
-
-def kubeconfig(state: Path, cluster: str) -> Path:
-    return state / "kubeconfigs" / f"controller-{cluster}.kubeconfig"
-
-
-def our_processes(state: Path) -> dict[str, int]:
-    """Process ids of the syncers and the controller that work from `state`, by what they are."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        words = entry.read_bytes().decode(errors="replace").split("\0")
-        for part in ("syncer", "controller"):
-            if part in words[:4] and any(str(state) in word for word in words):
-                named = next((word.partition("=")[2] for word in words if word.startswith("--member=")), "")
-                found[f"{part} {named}".strip()] = int(entry.parent.name)
-    return found
-
-
-def usage(pid: int) -> tuple[float, float]:
-    """(processor seconds so far, resident MiB) of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS, pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--state", type=Path, default=Path(os.environ.get("TMC_STATE_DIR", DEFAULT_STATE)))
-    parser.add_argument("--objects", type=int, default=1000)
-    parser.add_argument("--changes", type=int, default=200)
-    args = parser.parse_args()
-    names = sorted(p.name[len("controller-") : -len(".kubeconfig")] for p in (args.state / "kubeconfigs").glob("*"))
-    if not {"east", "west"} <= set(names):
-        parser.error(f"no running fabric in {args.state} (found: {names}); deploy one with playbooks/deploy.yml")
-    async with AsyncExitStack() as stack:
-        clusters = {
-            n: await stack.enter_async_context(ApiClient(load_kubeconfig(kubeconfig(args.state, n)))) for n in names
-        }
-        processes = our_processes(args.state)
-        idle = {what: usage(pid)[0] for what, pid in processes.items()}
-        await asyncio.sleep(20)
-        for what, pid in processes.items():
-            print(f"{what}: idle {(usage(pid)[0] - idle[what]) / 20 * 100:.2f} % of a core, {usage(pid)[1]:.0f} MiB")
-        delays = await status_latency(clusters, "west", "east", args.changes)
-        p50, p99 = statistics.median(delays), delays[min(len(delays) - 1, int(len(delays) * 0.99))]
-        print(f"status west -> east: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, N {len(delays)}")
-        for what, seconds in (await submission(clusters, args.state, "east", args.objects)).items():
-            print(f"{args.objects} TaskQueues, {what}: {seconds:.1f} s")
-        for what, pid in processes.items():
-            print(f"{what}: {usage(pid)[1]:.0f} MiB after {args.objects} objects")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+def free_ports(count: int) -> list[int]:
+    """`count` different ports of 127.0.0.1 that nobody listens on now."""
+    sockets = [socket.socket() for _port in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,160 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Measure the fabric on throwaway control planes, and write a table and a plot. Nothing passes or fails on time.
+
+make bench                                  everything (ARGS="--quick" for a short form)
+python -m benchmarks --only latency,writes --rounds 500
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from benchmarks import growth, latency, lives, plot, report, throughput
+from benchmarks.fabric import REGIONS, Fabric, FabricError, throwaway_fabric
+from benchmarks.figures import Row
+from benchmarks.machine import described, kubernetes_version
+
+PARTS = ("latency", "writes", "throughput", "recovery", "members")
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass
+class Results:
+    rows: list[Row] = field(default_factory=list)
+    delays: latency.Delays = field(default_factory=dict)
+
+    def add(self, rows: list[Row]) -> None:
+        """Take them, and print them."""
+        for row in rows:
+            if not self.rows or self.rows[-1].section != row.section:
+                print(row.section)
+            print(report.line(row), flush=True)
+            self.rows.append(row)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    signal.signal(signal.SIGTERM, interrupted)
+    begun, machine, results = time.monotonic(), described(), Results()
+    try:
+        run(options, machine, results)
+    except FabricError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    machine["whole run"] = f"{time.monotonic() - begun:.0f} s: {' '.join(arguments) or 'everything'}"
+    order = sections(results.rows)
+    results.rows.sort(key=lambda row: order.index(row.section))
+    raw = {"latency seconds": {name: [round(s, 6) for s in each] for name, each in results.delays.items()}}
+    page = report.write(
+        options.output, options.name, results.rows, machine, raw, plot.svg(results.delays, results.rows)
+    )
+    missed = [row.figure for row in results.rows if row.verdict == "missed"]
+    print(f"targets missed: {', '.join(missed) or 'none'}\n{machine['whole run']}\n{page}")
+    return 0
+
+
+def sections(rows: list[Row]) -> list[str]:
+    """In the order of their first row."""
+    return list(dict.fromkeys(row.section for row in rows))
+
+
+def run(options: argparse.Namespace, machine: dict[str, str], results: Results) -> None:
+    """Fabric after fabric: the first is measured in full, others only for the cost of more members."""
+    parts = set(options.only)
+    members = options.members if "members" in parts else []
+    if parts - {"members"}:
+        with deployed(2) as fabric:
+            machine["kubernetes"] = asyncio.run(kubernetes_version(fabric))
+            if 2 in members:  # before there are many objects
+                results.add(asyncio.run(growth.measure(fabric, options.rounds // 5, options.lives)))
+            in_full(fabric, options, parts, results)
+        members = [number for number in members if number != 2]
+    for number in members:
+        with deployed(number) as fabric:
+            machine.setdefault("kubernetes", asyncio.run(kubernetes_version(fabric)))
+            results.add(asyncio.run(growth.measure(fabric, options.rounds // 5, options.lives)))
+
+
+def in_full(fabric: Fabric, options: argparse.Namespace, parts: set[str], results: Results) -> None:
+    """What is measured on one fabric of two members, the many objects last."""
+    if "latency" in parts:
+        results.delays = asyncio.run(latency.measure(fabric, options.rounds))
+        results.add(latency.rows(results.delays))
+    if "writes" in parts:
+        results.add(asyncio.run(lives.measure(fabric, options.lives, options.queues)))
+    if parts & {"throughput", "recovery"}:
+        counts = sorted({min(1000, options.objects), options.objects})
+        if "throughput" not in parts:
+            counts = counts[-1:]
+        results.add(asyncio.run(throughput.measure(fabric, counts, recover="recovery" in parts)))
+
+
+@contextmanager
+def deployed(members: int) -> Iterator[Fabric]:
+    """A throwaway fabric; says how long it took to come and go."""
+    begun = time.monotonic()
+    print(f"deploying a fabric of a hub and {members} members", flush=True)
+    with throwaway_fabric(members) as fabric:
+        print(f"  deployed in {time.monotonic() - begun:.0f} s", flush=True)
+        yield fabric
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", type=chosen_parts, default=list(PARTS), help=f"some of {','.join(PARTS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="fewer of everything: --rounds 100 --objects 1000 ...")
+    parser.add_argument("--rounds", type=positive, help="status changes of each system (1000; quick: 100)")
+    parser.add_argument("--objects", type=positive, help="objects of the largest burst (10000; quick: 1000)")
+    parser.add_argument("--lives", type=positive, help="objects whose writes are counted (20; quick: 5)")
+    parser.add_argument("--queues", type=positive, help="TaskQueues whose writes are counted (10; quick: 3)")
+    parser.add_argument("--members", type=member_counts, help="sizes of fabrics (2,3,5; quick: 2,3)")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    parser.add_argument("--name", help="name of the files there (bench; quick: bench-quick)")
+    options = parser.parse_args(arguments)
+    full = {"rounds": 1000, "objects": 10000, "lives": 20, "queues": 10, "members": [2, 3, 5], "name": "bench"}
+    quick = {"rounds": 100, "objects": 1000, "lives": 5, "queues": 3, "members": [2, 3], "name": "bench-quick"}
+    for name, value in (quick if options.quick else full).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
+
+
+def chosen_parts(text: str) -> list[str]:
+    parts = text.split(",")
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"'{unknown[0]}' is no part; there are {', '.join(PARTS)}")
+    return parts
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a number of at least 1")
+    return int(text)
+
+
+def member_counts(text: str) -> list[int]:
+    counts = [positive(part) for part in text.split(",")]
+    if not all(2 <= count <= len(REGIONS) for count in counts):
+        raise argparse.ArgumentTypeError(f"'{text}' must be numbers from 2 to {len(REGIONS)}, such as 2,3,5")
+    return counts
+
+
+def interrupted(number: int, _frame: FrameType | None) -> NoReturn:
+    """Asked to end: take the fabric down on the way out."""
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What an observer of a cluster sees and when, and how many writes its API server has counted."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from benchmarks.fabric import Clients
+from benchmarks.kinds import NAMESPACE
+from tmc.api.client import ApiClient
+from tmc.api.resource import Resource
+
+DEADLINE = 900.0  # seconds; only ends a hang
+WRITES = ("POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION")
+LABELS = re.compile(r'(\w+)="([^"]*)"')
+Object = dict[str, Any]
+
+
+class View:
+    """All objects of a kind on one cluster, by name, by a watch; `statuses` counts the changes of status."""
+
+    def __init__(self, objects: dict[str, Object]) -> None:
+        self.objects = objects
+        self.statuses: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+
+    def apply(self, kind: str, obj: Object) -> None:
+        name = obj["metadata"]["name"]
+        if kind == "DELETED":
+            self.objects.pop(name, None)
+        else:
+            if obj.get("status") != self.objects.get(name, {}).get("status"):
+                self.statuses[name] += 1
+            self.objects[name] = obj
+        self._changed.set()
+
+    async def until(self, holds: Callable[[dict[str, Object]], bool], what: str) -> float:
+        """When it was first seen to hold, by the performance counter. Raises TimeoutError that names `what`."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while not holds(self.objects):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError as error:
+            raise TimeoutError(f"not within {DEADLINE:g} s: {what}") from error
+        return time.perf_counter()
+
+
+@asynccontextmanager
+async def watched(client: ApiClient, kind: Resource) -> AsyncIterator[View]:
+    """A view of a kind on a cluster while the context lasts."""
+    listed = await client.list(kind, NAMESPACE)
+    view = View({item["metadata"]["name"]: item for item in listed.items})
+    opened = asyncio.Event()
+
+    async def follow() -> None:
+        stream = client.watch(
+            kind, listed.resource_version, NAMESPACE, timeout_seconds=7200, inactivity=7200, on_open=opened.set
+        )
+        async with aclosing(stream):
+            async for event in stream:
+                if event.type != "BOOKMARK":
+                    view.apply(event.type, event.object)
+        raise RuntimeError(f"the watch of {kind.name} ended")
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(follow())
+        await opened.wait()
+        yield view
+        task.cancel()
+
+
+async def writes(clusters: Clients) -> dict[tuple[str, str], int]:
+    """Writes so far as each API server counts them, refused ones too: (cluster, `PATCH parcels/status`) -> number."""
+    texts = await asyncio.gather(*(asyncio.to_thread(metrics, client) for client in clusters.values()))
+    return {
+        (cluster, what): count
+        for cluster, text in zip(clusters, texts, strict=True)
+        for what, count in counted_writes(text).items()
+    }
+
+
+def counted_writes(text: str) -> Counter[str]:
+    """Writes by verb and resource from the text of an API server's metrics."""
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        if line.startswith("apiserver_request_total{"):
+            labels = dict(LABELS.findall(line))
+            if labels["verb"] in WRITES:
+                resource = "/".join(part for part in (labels["resource"], labels.get("subresource", "")) if part)
+                found[f"{labels['verb']} {resource}"] += int(float(line.rsplit(" ", 1)[1]))
+    return found
+
+
+def metrics(client: ApiClient) -> str:
+    connection, token = client.connection, client.token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(f"{connection.server}/metrics", headers=headers)
+    context: ssl.SSLContext = connection.ssl_context()
+    with urllib.request.urlopen(request, context=context, timeout=60) as answer:
+        return str(answer.read().decode())
+
+
+async def settled(clusters: Clients, plural: str, *, seconds: float = 2.0) -> dict[tuple[str, str], int]:
+    """The writes when, for some seconds, none of a resource has been added."""
+    before = await writes(clusters)
+    while True:
+        await asyncio.sleep(seconds)
+        after = await writes(clusters)
+        if of_resource(before, plural) == of_resource(after, plural):
+            return after
+        before = after
+
+
+def of_resource(counted: dict[tuple[str, str], int], plural: str) -> dict[tuple[str, str], int]:
+    """Those of one resource, with its subresources."""
+    return {key: n for key, n in counted.items() if key[1].split(" ")[1].split("/")[0] == plural}

@@ -1,0 +1,175 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Many objects at once: until they are everywhere, what they cost, and what comes after a killed syncer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+
+from benchmarks.fabric import Clients, Fabric
+from benchmarks.figures import Row, difference
+from benchmarks.kinds import BARE, MANAGER, NAMESPACE, OURS, parcel, status, step_of
+from benchmarks.lives import everywhere
+from benchmarks.observe import View, of_resource, settled, watched
+from benchmarks.processes import Usage, processes_below
+from tmc.api.client import ApiClient
+from tmc.api.resource import Resource
+
+IN_FLIGHT = 32
+IDLE = 20.0  # seconds over which idle processor time is taken
+SYNCER_MIB = 150.0
+BURST = "Many objects, created on east until they are on all clusters"
+PROCESSES = "Processes"
+RECOVERY = "Recovery from kill -9"
+
+
+async def measure(fabric: Fabric, counts: list[int], *, recover: bool) -> list[Row]:
+    """The bursts one after the other; what is left of the largest stays, for memory and recovery."""
+    found: list[Row] = []
+    async with fabric.clients() as clusters, AsyncExitStack() as up:
+        views = {name: await up.enter_async_context(watched(client, OURS)) for name, client in clusters.items()}
+        for count in counts:
+            prefix = f"many-{count}"
+            found += await burst(fabric, clusters, views, prefix, count)
+            if count == counts[0] and len(counts) > 1:
+                found += await floor(clusters, count)
+                found += await removal(clusters, views, prefix, count)
+        found += await idle(fabric, counts[-1])
+        if recover:
+            for member in ("east", "west"):
+                found.append(await recovery(fabric, clusters, views, member, f"many-{counts[-1]}", counts[-1]))
+    return found
+
+
+async def burst(fabric: Fabric, clusters: Clients, views: dict[str, View], prefix: str, count: int) -> list[Row]:
+    before, used = await settled(clusters, OURS.plural), fabric.usages()
+    wanted = count  # counting names is dear: only when there may be enough
+    begun = time.perf_counter()
+    arrived = asyncio.create_task(
+        everywhere(views, lambda objects: len(objects) >= wanted and _have(objects, prefix) == count, "all objects")
+    )
+    await create(clusters["east"], OURS, prefix, count)
+    accepted = time.perf_counter() - begun
+    present = await arrived - begun
+    spent = difference(of_resource(before, OURS.plural), of_resource(await settled(clusters, OURS.plural), OURS.plural))
+    what = f"{count:,} objects"
+    return [
+        Row(BURST, f"{what}: accepted on east", accepted, "s", count),
+        Row(
+            BURST,
+            f"{what}: on all {len(clusters)} clusters",
+            present,
+            "s",
+            count,
+            note=f"{count / present:.0f} a second",
+        ),
+        Row(BURST, f"{what}: writes in all", sum(spent.values()), "", count, note=_listed(spent)),
+        *_processor(what, used, fabric.usages(), count),
+    ]
+
+
+def _processor(what: str, before: dict[str, Usage], after: dict[str, Usage], count: int) -> list[Row]:
+    """Processor time of each process while they were carried, and memory afterwards."""
+    return [
+        Row(
+            PROCESSES, f"{name}: memory at {what}", now.memory, "MiB", count,
+            SYNCER_MIB if name.startswith("syncer") else None,
+            note=f"{now.cpu - before.get(name, Usage(0, 0)).cpu:.1f} s of processor while they were created",
+        )
+        for name, now in sorted(after.items())
+    ]  # fmt: skip
+
+
+async def create(client: ApiClient, kind: Resource, prefix: str, count: int) -> None:
+    """Create that many with `IN_FLIGHT` requests at a time."""
+    numbers = iter(range(count))
+
+    async def one_after_the_other() -> None:
+        for number in numbers:
+            await client.create(kind, parcel(kind, f"{prefix}-{number}"), field_manager=MANAGER)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(one_after_the_other())
+
+
+async def floor(clusters: Clients, count: int) -> list[Row]:
+    """The same objects created on each cluster directly: what the API servers take without any fabric."""
+    begun = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for client in clusters.values():
+            group.create_task(create(client, BARE, "direct", count))
+    seconds = time.perf_counter() - begun
+    note = "no fabric: one write an object and cluster, no finalizers"
+    return [Row(BURST, f"{count:,} objects: created on each cluster directly", seconds, "s", count, note=note)]
+
+
+async def removal(clusters: Clients, views: dict[str, View], prefix: str, count: int) -> list[Row]:
+    begun = time.perf_counter()
+    path = OURS.path(NAMESPACE)
+    await clusters["east"].request("DELETE", path)
+    gone = await everywhere(views, lambda objects: len(objects) < count and _have(objects, prefix) == 0, "no objects")
+    return [Row(BURST, f"{count:,} objects: deleted on east until gone everywhere", gone - begun, "s", count)]
+
+
+async def idle(fabric: Fabric, count: int) -> list[Row]:
+    before = fabric.usages()
+    await asyncio.sleep(IDLE)
+    after = fabric.usages()
+    return [
+        Row(PROCESSES, f"{name}: idle with {count:,} objects", (now.cpu - before[name].cpu) / IDLE * 100, "% of a core")
+        for name, now in sorted(after.items())
+        if name in before and name.split()[0] in ("syncer", "controller")
+    ]
+
+
+async def recovery(
+    fabric: Fabric, clusters: Clients, views: dict[str, View], member: str, prefix: str, count: int
+) -> Row:
+    """Kill a syncer; a change that is made while it is dead must go through it. The supervisor starts it again."""
+    name = f"{prefix}-0"
+    url = fabric.health_file(member).read_text()
+    os.kill(processes_below(fabric.directory, fabric.names)[f"syncer {member}"], signal.SIGKILL)
+    begun = time.perf_counter()
+    ready = asyncio.create_task(_ready(fabric, member, url))
+    step = (step_of(views["west"].objects[name]) or 0) + 1
+    await clusters["west"].patch(OURS, name, NAMESPACE, status(step), field_manager=MANAGER, subresource="status")
+    seen = await everywhere(views, lambda objects: step_of(objects.get(name, {})) == step, f"{name} shows {step}")
+    again = await ready - begun
+    note = f"a status written meanwhile is on all clusters; ready as a standby after {again:.1f} s, Lease of 9 s"
+    return Row(RECOVERY, f"syncer of {member} with {count:,} objects", seen - begun, "s", 1, note=note)
+
+
+async def _ready(fabric: Fabric, member: str, old: str) -> float:
+    """When the new process said it was ready."""
+    while True:
+        await asyncio.sleep(0.1)
+        try:
+            url = fabric.health_file(member).read_text()
+            if url != old and await asyncio.to_thread(_answers, url.strip() + "/readyz"):
+                return time.perf_counter()
+        except OSError:
+            continue
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
+def _have(objects: Iterable[str], prefix: str) -> int:
+    return sum(name.startswith(f"{prefix}-") for name in objects)
+
+
+def _listed(spent: dict[tuple[str, str], int]) -> str:
+    return ", ".join(f"{cluster} {write}: {n}" for (cluster, write), n in sorted(spent.items()))
