@@ -42,6 +42,14 @@ options:
     type: list
     elements: dict
     default: []
+  state:
+    description:
+      - V(present) applies the objects.
+      - V(absent) removes those of them that carry the label C(app.kubernetes.io/managed-by=tmc.cross_cluster), last first; a
+        stranger of the same name stays. It does not wait until they are gone.
+    type: str
+    choices: [present, absent]
+    default: present
   timeout:
     description: How long to wait for custom resource definitions, in seconds.
     type: float
@@ -73,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 applied:
-  description: Kind and name of the objects that were written.
+  description: Kind and name of the objects that were written or removed.
   returned: always
   type: list
   elements: str
@@ -91,6 +99,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import I
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._names import MANAGED_BY
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import environment_rules
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._ownership import is_foreign_definition
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._patches import patched
@@ -107,6 +116,7 @@ def main() -> None:
             "files": {"type": "list", "elements": "path", "required": True},
             "exclude": {"type": "list", "elements": "str", "default": []},
             "patches": {"type": "list", "elements": "dict", "default": []},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
@@ -121,6 +131,9 @@ def body(module: AnsibleModule) -> dict[str, Any]:
         [obj for obj in objects if obj["metadata"]["name"] not in module.params["exclude"]], module.params["patches"]
     )
     cluster = Cluster(Client(load_file(module.params["kubeconfig"], rules=environment_rules())))
+    if module.params["state"] == "absent":
+        removed = [cluster.title(obj) for obj in reversed(wanted) if cluster.remove(obj, write=not module.check_mode)]
+        return {"changed": bool(removed), "applied": removed}
     applied = [cluster.title(obj) for obj in wanted if cluster.apply(obj, write=not module.check_mode)]
     if not module.check_mode:
         cluster.wait_served(wanted, module.params["timeout"])
@@ -151,15 +164,29 @@ class Cluster:
 
     def apply(self, obj: Object, *, write: bool) -> bool:
         """Whether the object was (or, without ``write``, would be) changed."""
-        resource = self._resource(obj)
+        resource, where, live = self._look(obj)
         metadata = obj["metadata"]
-        where = metadata.get("namespace", "default") if resource.namespaced else ""
-        live = self._client.get(resource, metadata["name"], where)
         if contains(live, obj) or (live and self._serves_as_it_is(live, obj)):
             return False
         if write:
             self._client.patch(resource, metadata["name"], obj, where, content_type=APPLY_PATCH, strict=True)
         return True
+
+    def remove(self, obj: Object, *, write: bool) -> bool:
+        """Whether the object was there with our mark and is (or, without ``write``, would be) removed."""
+        resource, where, live = self._look(obj)
+        if live is None or not contains(live["metadata"].get("labels") or {}, MANAGED_BY):
+            return False
+        if write:
+            metadata = live["metadata"]
+            self._client.delete(resource, metadata["name"], where, uid=metadata["uid"], propagation="Background")
+        return True
+
+    def _look(self, obj: Object) -> tuple[Resource, str, Object | None]:
+        """The resource of an object, its namespace and what the cluster has of it."""
+        resource = self._resource(obj)
+        where = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
+        return resource, where, self._client.get(resource, obj["metadata"]["name"], where)
 
     def _serves_as_it_is(self, live: Object, wanted: Object) -> bool:
         """Whether somebody else's definition of the kind is the wanted one; TmcError when it is another one."""

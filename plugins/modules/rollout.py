@@ -68,6 +68,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import C
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import environment_rules
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import Resource
 
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
@@ -94,7 +95,7 @@ def body(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if module.check_mode:
         return {"changed": False, "replicas": {}}
-    client = Client(load_file(params["kubeconfig"]))
+    client = Client(load_file(params["kubeconfig"], rules=environment_rules()))
     deadline = time.monotonic() + params["timeout"]
     return {"changed": False, "replicas": {n: wait(client, n, params["namespace"], deadline) for n in params["names"]}}
 
