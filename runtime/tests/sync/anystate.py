@@ -17,8 +17,8 @@ CLUSTERS = ("east", "west", "kcp", "gone")
 MEMBERS = ("east", "west")
 UIDS = tuple(f"{cluster}-{number}" for cluster in CLUSTERS for number in (1, 2))
 FINALIZERS = (names.SYNC_FINALIZER, "tmc.io/east", "tmc.io/west", "tmc.io/gone", "operator", "west")
-LABELS = ({}, {"team": "a"}, {"team": "b", "app/x~y": "1"}, {names.ORIGIN: "kcp"})
-NOTES = (
+LABELS: tuple[Obj, ...] = ({}, {"team": "a"}, {"team": "b", "app/x~y": "1"}, {names.ORIGIN: "kcp"})
+NOTES: tuple[Obj, ...] = (
     {},
     {"team/owner": "x"},
     {"operator/note": "1", "team/owner": "y"},
@@ -27,7 +27,7 @@ NOTES = (
     {names.STATUS_PENDING: "true"},
     {names.SYNC_STATE: names.KEPT},
 )
-FIELDS = (
+FIELDS: tuple[Obj, ...] = (
     {"spec": {"value": 1}},
     {"spec": {"value": 2}},
     {"spec": {"value": 1}, "data": {"k": "v"}},
@@ -35,7 +35,7 @@ FIELDS = (
     {"spec": None},
     {},
 )
-STATUSES = (
+STATUSES: tuple[Any, ...] = (
     {"done": 1},
     {"done": 2, "observedGeneration": 1},
     {"observedGeneration": 2},
@@ -56,7 +56,13 @@ KEYS = (
 # What no well-meaning writer puts there; rarer, so that the ordinary cases are not drowned.
 ODD_KEYS = ('{"labels":7,"annotations":true}', '{"labels":{"team":1},"annotations":"team/owner"}', "7", "null", "")
 ODD_GENERATIONS = ("", "-1", "1.5", "many", "²", "٣", "9" * 5000)
-ODD_STATUSES = ("text", ["a", "list"], 7, {"conditions": [{"type": ["x"], "observedGeneration": 1}]}, {"conditions": 3})
+ODD_STATUSES: tuple[Any, ...] = (
+    "text",
+    ["a", "list"],
+    7,
+    {"conditions": [{"type": ["x"], "observedGeneration": 1}]},
+    {"conditions": 3},
+)
 
 
 def uid_on(rng: random.Random, cluster: str) -> str:
@@ -120,8 +126,9 @@ def any_facts(rng: random.Random) -> Obj:
 def facts(said: Obj) -> Facts:
     """`Facts` from JSON; what is not said has its default."""
     rest = {k: frozenset(v) if isinstance(v, list) else v for k, v in said.items()}
-    ends = {"member_uid": f"cluster-{said['member']}", "hub": "kcp", "hub_uid": "cluster-kcp"}
-    return Facts(**{**ends, **rest})
+    ends: Obj = {"member_uid": f"cluster-{said['member']}", "hub": "kcp", "hub_uid": "cluster-kcp"}
+    everything: Obj = {**ends, **rest}
+    return Facts(**everything)
 
 
 def any_state(rng: random.Random) -> Obj:

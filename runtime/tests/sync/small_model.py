@@ -100,8 +100,9 @@ class Model:
         return self.object(state.objects[cluster])
 
     def put(self, state: State, cluster: int, number: int) -> State:
-        objects = (*state.objects[:cluster], number, *state.objects[cluster + 1 :])
-        return state._replace(objects=objects)
+        objects = list(state.objects)
+        objects[cluster] = number
+        return state._replace(objects=(objects[0], objects[1], objects[2]))
 
     # -- what may happen next
 
@@ -149,8 +150,9 @@ class Model:
 
     @staticmethod
     def _fly(state: State, member: int, flight: Flight) -> State:
-        flights = (*state.flights[:member], flight, *state.flights[member + 1 :])
-        return state._replace(flights=flights)
+        flights = list(state.flights)
+        flights[member] = flight
+        return state._replace(flights=(flights[0], flights[1], flights[2]))
 
     def _answer(self, state: State, member: int) -> int:
         """The number of this member's plan; 0 when it has nothing to do."""

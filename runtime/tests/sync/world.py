@@ -41,7 +41,8 @@ class Cluster:
         if name in self.objects:
             raise Refused(f"{name} exists on {self.name}")
         obj = rules.created(copy.deepcopy(body), f"{self.name}-{next(self._serial)}")
-        return self._store(name, obj)
+        stored: Obj = self._store(name, obj)
+        return stored
 
     def patch(self, name: str, ops: list[dict[str, Any]], subresource: str) -> Obj | None:
         """The object as it is now; None: it is gone. Raises Refused; BadPatch, Forbidden."""
