@@ -200,7 +200,7 @@ def same_cluster(seen: list[Seen]) -> Iterator[str]:
     for uid, names in by_uid.items():
         if len(names) > 1:
             yield (
-                f"{' and '.join(names)} are the same cluster (kube-system uid {uid}): "
+                f"{' and '.join(sorted(names))} are the same cluster (kube-system uid {uid}): "
                 "cluster_context of each host must lead to a cluster of its own"
             )
 
