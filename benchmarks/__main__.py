@@ -75,14 +75,14 @@ def run(options: argparse.Namespace, machine: dict[str, str], results: Results) 
     members = options.members if "members" in parts else []
     if parts - {"members"}:
         with deployed(2) as fabric:
-            machine["kubernetes"] = asyncio.run(kubernetes_version(fabric))
+            machine["Kubernetes"] = asyncio.run(kubernetes_version(fabric))
             if 2 in members:  # before there are many objects
                 results.add(asyncio.run(growth.measure(fabric, options.rounds // 5, options.lives)))
             in_full(fabric, options, parts, results)
         members = [number for number in members if number != 2]
     for number in members:
         with deployed(number) as fabric:
-            machine.setdefault("kubernetes", asyncio.run(kubernetes_version(fabric)))
+            machine.setdefault("Kubernetes", asyncio.run(kubernetes_version(fabric)))
             results.add(asyncio.run(growth.measure(fabric, options.rounds // 5, options.lives)))
 
 

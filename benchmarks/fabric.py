@@ -12,8 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,8 +133,11 @@ def remove(fabric: Fabric) -> None:
     except (FabricError, subprocess.TimeoutExpired) as error:
         print(f"bench: {error}\nbench: what is left is killed", file=sys.stderr)
     finally:
-        for pid in processes_below(fabric.directory).values():
-            os.kill(pid, signal.SIGKILL)
+        while left := processes_below(fabric.directory):  # a guardian may start another one meanwhile
+            for pid in left.values():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
         shutil.rmtree(fabric.directory, ignore_errors=True)
 
 

@@ -17,14 +17,15 @@ async def measure(fabric: Fabric, rounds: int, number: int) -> list[Row]:
     members = len(fabric.members)
     async with fabric.clients() as clusters:
         delays = (await latency.compare(clusters, {"fabric": OURS}, rounds))["fabric"]
-        spent = sum((await lives.parcels(clusters, number)).values()) / number
+        counted = await lives.parcels(clusters, number)
+    spent, what = sum(counted.values()) / number, lives.by_write(counted, number)
     memory = {name: now.memory for name, now in fabric.usages().items()}
     syncers = [mib for name, mib in memory.items() if name.startswith("syncer")]
     least = writes_ratio(spent, members + 1, lives.STATUSES + 2)
     return [
         Row(SECTION, f"{members} members: status latency, p50", percentile(delays, 50) * 1000, "ms", rounds),
         Row(SECTION, f"{members} members: status latency, p99", percentile(delays, 99) * 1000, "ms", rounds),
-        Row(SECTION, f"{members} members: writes a life", spent, "", number),
+        Row(SECTION, f"{members} members: writes a life", spent, "", number, note=what),
         Row(SECTION, f"{members} members: writes / (clusters x states)", least, "", number, lives.TARGET),
         Row(SECTION, f"{members} members: memory of a syncer", max(syncers), "MiB", len(syncers), note="the largest"),
         Row(SECTION, f"{members} members: memory of all processes", sum(memory.values()), "MiB", len(memory)),

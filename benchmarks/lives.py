@@ -81,12 +81,16 @@ async def _views(up: AsyncExitStack, clusters: Clients, kind: Resource) -> dict[
     return {name: await up.enter_async_context(watched(client, kind)) for name, client in clusters.items()}
 
 
+def by_write(spent: Counts, lives: int) -> str:
+    """Each cluster's writes of one life, for people."""
+    return ", ".join(f"{cluster} {write}: {n / lives:g}" for (cluster, write), n in sorted(spent.items()))
+
+
 def _rows(what: str, spent: Counts, lives: int, clusters: int, statuses: float) -> list[Row]:
     total = sum(spent.values()) / lives
     states = statuses + 2  # it is there; each status; it is gone
-    by_write = ", ".join(f"{cluster} {write}: {n / lives:g}" for (cluster, write), n in sorted(spent.items()))
     return [
-        Row(SECTION, f"{what}: writes a life", total, "", lives, note=by_write),
+        Row(SECTION, f"{what}: writes a life", total, "", lives, note=by_write(spent, lives)),
         Row(
             SECTION, f"{what}: writes / (clusters x states)", writes_ratio(total, clusters, states), "", lives, TARGET,
             note=f"{clusters} clusters, {states:g} states: created, {statuses:g} statuses, gone",

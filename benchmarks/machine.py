@@ -27,7 +27,7 @@ def described() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_version()}, {ssl.OPENSSL_VERSION}",
-        **{name: version(name) for name in PACKAGES},
+        **{f"package {name}": version(name) for name in PACKAGES},
         "commit": _commit(),
         "load average at the start": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
     }

@@ -90,14 +90,15 @@ async def writes(clusters: Clients) -> dict[tuple[str, str], int]:
 
 
 def counted_writes(text: str) -> Counter[str]:
-    """Writes by verb and resource from the text of an API server's metrics."""
+    """Writes by verb and resource from the text of an API server's metrics; `PATCH parcels (409)` was refused."""
     found: Counter[str] = Counter()
     for line in text.splitlines():
         if line.startswith("apiserver_request_total{"):
             labels = dict(LABELS.findall(line))
             if labels["verb"] in WRITES:
                 resource = "/".join(part for part in (labels["resource"], labels.get("subresource", "")) if part)
-                found[f"{labels['verb']} {resource}"] += int(float(line.rsplit(" ", 1)[1]))
+                refused = f" ({labels['code']})" if labels["code"] >= "400" else ""
+                found[f"{labels['verb']} {resource}{refused}"] += int(float(line.rsplit(" ", 1)[1]))
     return found
 
 

@@ -41,6 +41,8 @@ def process_name(words: list[str], working: str, clusters: Collection[str]) -> s
     """What to call a process: its program, and the cluster that it serves, as its options or working directory say."""
     programs = [Path(word).name for word in words[:4] if word]
     program = next((name for name in programs if name in PROGRAMS), programs[0] if programs else "?")
+    if program not in PROGRAMS and any("supervisor" in word for word in words):
+        program = "supervisord"
     options = [word.partition("=")[2] for word in words if word.startswith(("--member=", "--cluster="))]
     cluster = next((name for name in (*options, *reversed(working.split("/"))) if name in clusters), "")
     return f"{program} {cluster}".strip()

@@ -50,10 +50,9 @@ async def measure(fabric: Fabric, counts: list[int], *, recover: bool) -> list[R
 
 async def burst(fabric: Fabric, clusters: Clients, views: dict[str, View], prefix: str, count: int) -> list[Row]:
     before, used = await settled(clusters, OURS.plural), fabric.usages()
-    wanted = count  # counting names is dear: only when there may be enough
     begun = time.perf_counter()
     arrived = asyncio.create_task(
-        everywhere(views, lambda objects: len(objects) >= wanted and _have(objects, prefix) == count, "all objects")
+        everywhere(views, lambda objects: len(objects) >= count and _have(objects, prefix) == count, "all objects")
     )
     await create(clusters["east"], OURS, prefix, count)
     accepted = time.perf_counter() - begun
@@ -120,11 +119,16 @@ async def removal(clusters: Clients, views: dict[str, View], prefix: str, count:
 
 
 async def idle(fabric: Fabric, count: int) -> list[Row]:
-    before = fabric.usages()
+    before, begun = fabric.usages(), time.monotonic()
     await asyncio.sleep(IDLE)
-    after = fabric.usages()
+    after, seconds = fabric.usages(), time.monotonic() - begun
     return [
-        Row(PROCESSES, f"{name}: idle with {count:,} objects", (now.cpu - before[name].cpu) / IDLE * 100, "% of a core")
+        Row(
+            PROCESSES,
+            f"{name}: idle with {count:,} objects",
+            (now.cpu - before[name].cpu) / seconds * 100,
+            "% of a core",
+        )
         for name, now in sorted(after.items())
         if name in before and name.split()[0] in ("syncer", "controller")
     ]
@@ -168,6 +172,7 @@ def _answers(url: str) -> bool:
 
 
 def _have(objects: Iterable[str], prefix: str) -> int:
+    """How many are of a burst; dear, so it is asked only when there may be enough."""
     return sum(name.startswith(f"{prefix}-") for name in objects)
 
 

@@ -104,7 +104,7 @@ apiserver_request_total{code="409",dry_run="",group="g",resource="parcels",subre
 apiserver_request_total{code="200",dry_run="",group="g",resource="parcels",subresource="status",verb="PATCH"} 2e+01
 """
     counted = counted_writes(text)
-    assert counted == {"POST parcels": 4, "PATCH parcels/status": 20}
+    assert counted == {"POST parcels": 3, "POST parcels (409)": 1, "PATCH parcels/status": 20}
     by_cluster = {("east", what): count for what, count in counted.items()} | {("east", "PUT leases"): 5}
     assert sum(of_resource(by_cluster, "parcels").values()) == 24
     assert difference(by_cluster, by_cluster | {("east", "PUT leases"): 6, ("west", "POST parcels"): 1}) == {
@@ -120,6 +120,7 @@ apiserver_request_total{code="200",dry_run="",group="g",resource="parcels",subre
         ("/v/bin/python /v/bin/tmc controller --cluster=west", "/t/s", "controller west"),
         ("/b/kube-apiserver --etcd-servers=x", "/t/s/planes/kcp", "kube-apiserver kcp"),
         ("etcd --data-dir=etcd", "/t/s/west", "etcd west"),
+        ("/v/bin/python -m supervisor.supervisord -n", "/t/s/supervisor", "supervisord"),
         ("/v/bin/python /v/bin/supervisord -c x", "/t/s/supervisor", "supervisord"),
     ],
 )
