@@ -115,9 +115,9 @@ def _judge_removal(copy: Obj, hub: Obj | None, facts: Facts, operation: Delete |
         return
     source = whose(hub, facts.hub_uid)
     if source[1] != origin[1]:
-        need(
-            operation.proof == Proof("hub", hub["metadata"]["uid"]), "a copy of another object goes when that is proven"
-        )
+        proven = operation.proof == Proof("hub", hub["metadata"]["uid"])
+        need(proven, "a copy of another object goes when that is proven")
+        need(isinstance(operation, Patch) or operation.braked, "what has no evidence of its own is braked")
         return
     need(going(hub), "a copy goes when its hub object goes")
     need(not facts.hub_kind_going, "a hub that loses the kind says nothing of the origin")
