@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from benchmarks import growth, latency, lives, plot, report, throughput
+from benchmarks import growth, latency, lives, report, throughput
 from benchmarks.fabric import REGIONS, Fabric, FabricError, throwaway_fabric
 from benchmarks.figures import Row
 from benchmarks.machine import described, kubernetes_version
@@ -53,20 +53,12 @@ def main(arguments: list[str]) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     machine["whole run"] = f"{time.monotonic() - begun:.0f} s: {' '.join(arguments) or 'everything'}"
-    order = sections(results.rows)
-    results.rows.sort(key=lambda row: order.index(row.section))
-    raw = {"latency seconds": {name: [round(s, 6) for s in each] for name, each in results.delays.items()}}
-    page = report.write(
-        options.output, options.name, results.rows, machine, raw, plot.svg(results.delays, results.rows)
-    )
+    results.rows.sort(key=lambda row: row.section == growth.SECTION)  # last, though the first fabric's part came first
+    file = options.output / f"{options.name}.json"
+    report.write(file, results.rows, machine, results.delays)
     missed = [row.figure for row in results.rows if row.verdict == "missed"]
-    print(f"targets missed: {', '.join(missed) or 'none'}\n{machine['whole run']}\n{page}")
+    print(f"targets missed: {', '.join(missed) or 'none'}\n{machine['whole run']}\n{file.with_suffix('.md')}")
     return 0
-
-
-def sections(rows: list[Row]) -> list[str]:
-    """In the order of their first row."""
-    return list(dict.fromkeys(row.section for row in rows))
 
 
 def run(options: argparse.Namespace, machine: dict[str, str], results: Results) -> None:

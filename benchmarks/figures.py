@@ -61,3 +61,10 @@ def writes_ratio(writes: float, clusters: int, states: float) -> float:
 def difference(before: Mapping[Any, int], after: Mapping[Any, int]) -> dict[Any, int]:
     """What counters have grown by; those that have not are left out."""
     return {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+
+
+def number(value: float) -> str:
+    """Three digits that matter, thousands marked."""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

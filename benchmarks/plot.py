@@ -8,8 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from benchmarks.figures import Row
-from benchmarks.report import number
+from benchmarks.figures import Row, number
 
 WIDTH, LEFT, PANEL, BAR = 860, 330, 240, 22
 COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#8d6a9f")

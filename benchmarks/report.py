@@ -1,25 +1,22 @@
 # Copyright: tmc.cross_cluster contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Results as a Markdown table, as JSON, and for the terminal."""
+"""Results as a Markdown table, as JSON, and for the terminal.
+
+python -m benchmarks.report benchmarks/results/bench.json    draws the page and the plot of a run anew
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from benchmarks.figures import Row
+from benchmarks.figures import Row, number
+from benchmarks.plot import svg
 
-HEAD = "| figure | value | N | target | |\n|---|---|---|---|---|"
-
-
-def number(value: float) -> str:
-    """Three digits that matter, thousands marked."""
-    if value == int(value) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+HEAD = "| figure | value | N | target | | |\n|---|---|---|---|---|---|"
 
 
 def markdown(rows: Sequence[Row], machine: dict[str, str], plot: str) -> str:
@@ -29,7 +26,9 @@ def markdown(rows: Sequence[Row], machine: dict[str, str], plot: str) -> str:
         "Written by `make bench`; timings say nothing about pass or fail.",
         f"![plot]({plot})",
     ]
-    for section, members in groupby(rows, key=lambda row: row.section):
+    order = list(dict.fromkeys(row.section for row in rows))
+    together = sorted(rows, key=lambda row: order.index(row.section))
+    for section, members in groupby(together, key=lambda row: row.section):
         parts.append(f"## {section}\n\n{HEAD}\n" + "\n".join(table_line(row) for row in members))
     parts.append(
         "## Machine and versions\n\n| | |\n|---|---|\n" + "\n".join(f"| {k} | {v} |" for k, v in machine.items())
@@ -40,8 +39,8 @@ def markdown(rows: Sequence[Row], machine: dict[str, str], plot: str) -> str:
 def table_line(row: Row) -> str:
     target = "" if row.target is None else f"<= {number(row.target)}"
     verdict = f"**{row.verdict}**" if row.verdict == "missed" else row.verdict
-    figure = f"{row.figure} ({row.note})" if row.note else row.figure
-    cells = (figure, f"{number(row.value)} {row.unit}".strip(), "" if row.n is None else f"{row.n:,}", target, verdict)
+    value, count = f"{number(row.value)} {row.unit}".strip(), "" if row.n is None else f"{row.n:,}"
+    cells = (row.figure, value, count, target, verdict, row.note)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -53,12 +52,25 @@ def line(row: Row) -> str:
     return f"  {row.figure}: {number(row.value)} {row.unit}".rstrip() + count + target + note
 
 
-def write(folder: Path, name: str, rows: Sequence[Row], machine: dict[str, str], raw: dict[str, Any], svg: str) -> Path:
-    """`<name>.md`, `.json` and `.svg` into `folder`; returns the first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    page = folder / f"{name}.md"
-    page.write_text(markdown(rows, machine, f"{name}.svg"))
-    (folder / f"{name}.svg").write_text(svg)
-    content = {"machine": machine, "rows": [row.as_dict() for row in rows], "raw": raw}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+def write(file: Path, rows: Sequence[Row], machine: dict[str, str], delays: Mapping[str, Sequence[float]]) -> None:
+    """All figures into `file` (JSON), and the page and the plot beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    raw = {"latency seconds": {name: [round(seconds, 6) for seconds in each] for name, each in delays.items()}}
+    figures = ",\n".join(json.dumps(row.as_dict()) for row in rows)  # a line each: runs can be compared
+    about = json.dumps(machine, indent=1)
+    file.write_text(f'{{"machine": {about},\n"rows": [\n{figures}\n],\n"raw": {json.dumps(raw)}}}\n')
+    render(file)
+
+
+def render(file: Path) -> Path:
+    """Write the page and the plot of the figures in `file`; returns the page."""
+    content = json.loads(file.read_text())
+    rows = [Row(**{name: value for name, value in row.items() if name != "verdict"}) for row in content["rows"]]
+    page, picture = file.with_suffix(".md"), file.with_suffix(".svg")
+    page.write_text(markdown(rows, content["machine"], picture.name))
+    picture.write_text(svg(content["raw"]["latency seconds"], rows))
     return page
+
+
+if __name__ == "__main__":
+    print(render(Path(sys.argv[1])))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import parse
-from benchmarks.figures import Row, difference, paired_ratio, percentile, ratio, writes_ratio
+from benchmarks.figures import Row, difference, number, paired_ratio, percentile, ratio, writes_ratio
 from benchmarks.observe import View, counted_writes, of_resource
 from benchmarks.plot import svg
 from benchmarks.processes import process_name
-from benchmarks.report import line, markdown, number, table_line, write
+from benchmarks.report import line, markdown, render, table_line, write
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (99, 99), (99.5, 100), (100, 100), (1, 1), (0.1, 1)])
@@ -63,23 +63,33 @@ def test_the_table_has_every_row_below_its_section() -> None:
         Row("One", "a", 1.5, "ms", 1000, 1.3, "why | how"),
         Row("One", "b", 2),
         Row("Two", "c", 3, "s"),
+        Row("One", "d", 4),
     ]
     text = markdown(rows, {"processor": "2 x Some"}, "x.svg")
-    assert "| a (why \\| how) | 1.50 ms | 1,000 | <= 1.30 | **missed** |" in text
-    assert text.index("## One") < text.index("| b | 2 |") < text.index("## Two") < text.index("| c | 3 s |")
+    assert "| a | 1.50 ms | 1,000 | <= 1.30 | **missed** | why \\| how |" in text
+    assert (
+        text.index("## One")
+        < text.index("| b | 2 |")
+        < text.index("| d | 4 |")
+        < text.index("## Two")
+        < text.index("| c | 3 s |")
+    )
     assert "| processor | 2 x Some |" in text
     assert "![plot](x.svg)" in text
 
 
-def test_results_are_written_as_three_files(tmp_path: Path) -> None:
-    rows = [Row("One", "a", 1.5, "ms", 3, 2.0)]
-    page = write(tmp_path / "new", "bench", rows, {"python": "3"}, {"latency": [1]}, "<svg/>")
-    assert page.read_text().startswith("# ")
-    content = json.loads(page.with_suffix(".json").read_text())
+def test_results_are_written_as_three_files_and_drawn_anew(tmp_path: Path) -> None:
+    rows, file = [Row("One", "a", 1.5, "ms", 3, 2.0)], tmp_path / "new" / "bench.json"
+    write(file, rows, {"python": "3"}, {"fabric": [0.1, 0.25]})
+    content = json.loads(file.read_text())
     assert content["rows"] == [rows[0].as_dict()]
     assert content["machine"] == {"python": "3"}
-    assert content["raw"] == {"latency": [1]}
-    assert page.with_suffix(".svg").read_text() == "<svg/>"
+    assert content["raw"]["latency seconds"] == {"fabric": [0.1, 0.25]}
+    drawn = [file.with_suffix(suffix).read_text() for suffix in (".md", ".svg")]
+    assert "| a | 1.50 ms | 3 | <= 2 | met |" in drawn[0]
+    assert "polyline" in drawn[1]
+    file.with_suffix(".md").write_text("")
+    assert render(file).read_text() == drawn[0]
 
 
 def test_the_plot_is_xml_with_each_system_and_bar() -> None:
