@@ -89,7 +89,7 @@ def in_full(fabric: Fabric, options: argparse.Namespace, parts: set[str], result
         counts = sorted({min(1000, options.objects), options.objects})
         if "throughput" not in parts:
             counts = counts[-1:]
-        results.add(asyncio.run(throughput.measure(fabric, counts, recover="recovery" in parts)))
+        results.add(asyncio.run(throughput.measure(fabric, counts, options.rounds // 5, recover="recovery" in parts)))
 
 
 @contextmanager

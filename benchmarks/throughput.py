@@ -1,24 +1,22 @@
 # Copyright: tmc.cross_cluster contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Many objects at once: until they are everywhere, what they cost, and what comes after a killed syncer."""
+"""Many objects at once: until they are everywhere, what they cost, and what a syncer then weighs."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
+from benchmarks import latency
 from benchmarks.fabric import Clients, Fabric
-from benchmarks.figures import Row, difference
-from benchmarks.kinds import BARE, MANAGER, NAMESPACE, OURS, parcel, status, step_of
+from benchmarks.figures import Row, difference, percentile
+from benchmarks.kinds import BARE, MANAGER, NAMESPACE, OURS, parcel
 from benchmarks.lives import everywhere
 from benchmarks.observe import View, of_resource, settled, watched
-from benchmarks.processes import Usage, processes_below
+from benchmarks.processes import Usage
+from benchmarks.recovery import recovery
 from tmc.api.client import ApiClient
 from tmc.api.resource import Resource
 
@@ -27,10 +25,9 @@ IDLE = 20.0  # seconds over which idle processor time is taken
 SYNCER_MIB = 150.0
 BURST = "Many objects, created on east until they are on all clusters"
 PROCESSES = "Processes"
-RECOVERY = "Recovery from kill -9"
 
 
-async def measure(fabric: Fabric, counts: list[int], *, recover: bool) -> list[Row]:
+async def measure(fabric: Fabric, counts: list[int], rounds: int, *, recover: bool) -> list[Row]:
     """The bursts one after the other; what is left of the largest stays, for memory and recovery."""
     found: list[Row] = []
     async with fabric.clients() as clusters, AsyncExitStack() as up:
@@ -42,6 +39,7 @@ async def measure(fabric: Fabric, counts: list[int], *, recover: bool) -> list[R
                 found += await floor(clusters, count)
                 found += await removal(clusters, views, prefix, count)
         found += await idle(fabric, counts[-1])
+        found += await busy(clusters, counts[-1], rounds)
         if recover:
             for member in ("east", "west"):
                 found.append(await recovery(fabric, clusters, views, member, f"many-{counts[-1]}", counts[-1]))
@@ -134,41 +132,14 @@ async def idle(fabric: Fabric, count: int) -> list[Row]:
     ]
 
 
-async def recovery(
-    fabric: Fabric, clusters: Clients, views: dict[str, View], member: str, prefix: str, count: int
-) -> Row:
-    """Kill a syncer; a change that is made while it is dead must go through it. The supervisor starts it again."""
-    name = f"{prefix}-0"
-    url = fabric.health_file(member).read_text()
-    os.kill(processes_below(fabric.directory, fabric.names)[f"syncer {member}"], signal.SIGKILL)
-    begun = time.perf_counter()
-    ready = asyncio.create_task(_ready(fabric, member, url))
-    step = (step_of(views["west"].objects[name]) or 0) + 1
-    await clusters["west"].patch(OURS, name, NAMESPACE, status(step), field_manager=MANAGER, subresource="status")
-    seen = await everywhere(views, lambda objects: step_of(objects.get(name, {})) == step, f"{name} shows {step}")
-    again = await ready - begun
-    note = f"a status written meanwhile is on all clusters; ready as a standby after {again:.1f} s, Lease of 9 s"
-    return Row(RECOVERY, f"syncer of {member} with {count:,} objects", seen - begun, "s", 1, note=note)
-
-
-async def _ready(fabric: Fabric, member: str, old: str) -> float:
-    """When the new process said it was ready."""
-    while True:
-        await asyncio.sleep(0.1)
-        try:
-            url = fabric.health_file(member).read_text()
-            if url != old and await asyncio.to_thread(_answers, url.strip() + "/readyz"):
-                return time.perf_counter()
-        except OSError:
-            continue
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return bool(answer.status == 200)
-    except urllib.error.HTTPError:
-        return False
+async def busy(clusters: Clients, count: int, rounds: int) -> list[Row]:
+    """Status latency again, with all those objects there."""
+    seconds = (await latency.compare(clusters, {"fabric": OURS}, rounds))["fabric"]
+    return [
+        Row(BURST, f"{count:,} objects: status latency west to east, p{percent}", value * 1000, "ms", rounds)
+        for percent in (50, 99)
+        for value in [percentile(seconds, percent)]
+    ]
 
 
 def _have(objects: Iterable[str], prefix: str) -> int:
