@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _kubeconfig
@@ -30,9 +31,14 @@ EMBEDDED = ("certificate-authority", "client-certificate", "client-key")
 PROVENANCE = "tmc.cross_cluster"
 
 
+def paths_of(paths: str) -> list[Path]:
+    """The files that are named as in KUBECONFIG."""
+    return [Path(path).expanduser() for path in paths.split(os.pathsep) if path]
+
+
 def merged(paths: str, rules: _kubeconfig.Rules) -> Document:
     """The files of ``paths`` (separated as in KUBECONFIG) as one document. KubeconfigMissing when there is none."""
-    files = [os.path.expanduser(path) for path in paths.split(os.pathsep) if path]
+    files = [str(path) for path in paths_of(paths)]
     found = [path for path in files if os.path.exists(path)]
     if not found:
         raise KubeconfigMissing(f"kubeconfig '{paths}' does not exist")

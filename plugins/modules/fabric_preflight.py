@@ -166,16 +166,15 @@ class Preflight:
         return seen
 
     def _strangers(self, seen: list[Seen]) -> Iterator[str]:
-        answering = [each for each in seen if each.uid and each.client and not each.problems]
-        uids = {each.name: each.uid for each in answering}
+        answering = [(each, each.client) for each in seen if each.uid and each.client and not each.problems]
+        uids = {each.name: each.uid for each, _client in answering}
         members = {name: uid for name, uid in uids.items() if name != self.hub}
-        for each in answering:
-            assert each.client is not None
-            yield from _strangers.definitions(each.client, each.name, self.definitions)
+        for each, client in answering:
+            yield from _strangers.definitions(client, each.name, self.definitions)
             if each.name == self.hub:
-                yield from _strangers.on_hub(each.client, each.name, members)
+                yield from _strangers.on_hub(client, each.name, members)
             elif self.hub in uids:
-                yield from _strangers.on_member(each.client, each.name, uids[self.hub])
+                yield from _strangers.on_member(client, each.name, uids[self.hub])
 
     def _reach(self, seen: list[Seen]) -> Iterator[str]:
         for each in seen:

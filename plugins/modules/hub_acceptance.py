@@ -129,7 +129,7 @@ class Acceptance:
             "reason": self._reason(mirrors, hub_uid),
             "kinds": [change.before["metadata"]["name"] for change in accepted if change.before],
             "objects": [f"{where}: {change.verb} {change.title}" for where, change in done],
-            "diff": _apply.diff_of([change for _, change in done]),
+            "diff": _apply.diff_of([change for _where, change in done]),
         }
 
     def _hub_uid(self) -> str:

@@ -22,7 +22,7 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) writes O(dest), V(absent) removes it when this module wrote it.
+      - V(present) writes the file for O(name) below O(state_dir), V(absent) removes it when this module wrote it.
     type: str
     choices: [present, absent]
     default: present
@@ -80,7 +80,6 @@ server:
   sample: https://east.example.com:6443
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,7 @@ def extract(params: dict[str, Any], source: str) -> dict[str, Any]:
 
 def refuse_what_is_not_ours(path: Path, source: str, state: State) -> None:
     """Raises InvalidInput for a target that is the source itself or was written by somebody else."""
-    files = [Path(os.path.expanduser(each)) for each in source.split(os.pathsep) if each]
+    files = _kubeconfig_files.paths_of(source)
     if any(each.exists() and path.exists() and each.samefile(path) for each in files):
         raise InvalidInput(f"kubeconfig '{source}' lies in the state directory itself: keep yours somewhere else")
     text = read(path)
