@@ -304,3 +304,16 @@ async def test_identities_are_fresh(client: ApiClient) -> None:
 def test_renew_must_fit_into_the_duration() -> None:
     with pytest.raises(ValueError, match="less than duration"):
         LeaderElector(None, "a", "l", duration=3.0, renew=3.0)  # type: ignore[arg-type]
+
+
+async def test_a_standby_says_once_whom_it_stands_by_for(
+    api: FakeApi, client: ApiClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger=module.__name__)
+    hold(api, leaseDurationSeconds=30)
+    async with Candidate(client).campaigning() as one:
+        await eventually(lambda: "stands by: other holds a/l" in caplog.text)
+        hold(api, holderIdentity="another", leaseDurationSeconds=30)
+        await eventually(lambda: "stands by: another holds a/l" in caplog.text)
+        assert not one.leads
+    assert caplog.text.count("stands by") == 2

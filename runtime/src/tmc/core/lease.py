@@ -109,7 +109,12 @@ class LeaderElector:
         return f"not read for {silence:.0f} s" if silence > self.duration else ""
 
     async def _acquire(self) -> None:
-        while not await self._try():  # noqa: ASYNC110 - the API server's state is polled, as the algorithm says
+        told = ""
+        while not await self._try():
+            holder = self._holder()
+            if holder not in ("", told):  # who reads the log of a standby learns whose to read
+                log.info("%s stands by: %s holds %s", self.identity, holder, self.name)
+                told = holder
             await asyncio.sleep(self.renew * random.uniform(0.8, 1.2))
 
     async def _term(self, lead: Callable[[], Awaitable[None]]) -> None:
