@@ -52,13 +52,20 @@ def main(arguments: list[str]) -> int:
     except FabricError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    machine["whole run"] = f"{time.monotonic() - begun:.0f} s: {' '.join(arguments) or 'everything'}"
-    results.rows.sort(key=lambda row: row.section == growth.SECTION)  # last, though the first fabric's part came first
-    file = options.output / f"{options.name}.json"
-    report.write(file, results.rows, machine, results.delays)
-    missed = [row.figure for row in results.rows if row.verdict == "missed"]
-    print(f"targets missed: {', '.join(missed) or 'none'}\n{machine['whole run']}\n{file.with_suffix('.md')}")
+    finally:  # what was measured before something went wrong is kept
+        machine["whole run"] = f"{time.monotonic() - begun:.0f} s: {' '.join(arguments) or 'everything'}"
+        finish(options, machine, results)
     return 0
+
+
+def finish(options: argparse.Namespace, machine: dict[str, str], results: Results) -> None:
+    """Write the results, if there are any, and say what they come to."""
+    if results.rows:
+        results.rows.sort(key=lambda row: row.section == growth.SECTION)  # last, though its first part came first
+        file = options.output / f"{options.name}.json"
+        report.write(file, results.rows, machine, results.delays)
+        missed = [row.figure for row in results.rows if row.verdict == "missed"]
+        print(f"targets missed: {', '.join(missed) or 'none'}\n{machine['whole run']}\n{file.with_suffix('.md')}")
 
 
 def run(options: argparse.Namespace, machine: dict[str, str], results: Results) -> None:

@@ -56,8 +56,8 @@ async def task_queues(clusters: Clients, lives: int) -> tuple[Counts, int]:
     """Writes, and how many statuses the processor has shown of all of them."""
     async with AsyncExitStack() as up:
         views = await _views(up, clusters, TASK_QUEUES)
-        plural = TASK_QUEUES.plural
-        before = await settled(clusters, plural)
+        plural, processor = TASK_QUEUES.plural, views["west"]
+        before, shown = await settled(clusters, plural), processor.statuses.total()
         for number in range(lives):
             name = f"life-{number}"
             made = await clusters["east"].create(TASK_QUEUES, task_queue(name), field_manager=MANAGER)
@@ -65,7 +65,7 @@ async def task_queues(clusters: Clients, lives: int) -> tuple[Counts, int]:
             await clusters["east"].delete(TASK_QUEUES, name, NAMESPACE, uid=made["metadata"]["uid"])
             await everywhere(views, lambda objects, name=name: name not in objects, f"{name} is gone")
         after = await settled(clusters, plural)
-        return difference(of_resource(before, plural), of_resource(after, plural)), views["west"].statuses.total()
+        return difference(of_resource(before, plural), of_resource(after, plural)), processor.statuses.total() - shown
 
 
 def completed(obj: Object) -> bool:

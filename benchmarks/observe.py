@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import sys
 import time
 import urllib.request
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import Any
 from benchmarks.fabric import Clients
 from benchmarks.kinds import NAMESPACE
 from tmc.api.client import ApiClient
+from tmc.api.errors import ApiError, Gone, Unreachable
 from tmc.api.resource import Resource
 
 DEADLINE = 900.0  # seconds; only ends a hang
@@ -38,10 +40,18 @@ class View:
         if kind == "DELETED":
             self.objects.pop(name, None)
         else:
-            if obj.get("status") != self.objects.get(name, {}).get("status"):
+            if "status" in obj and obj["status"] != self.objects.get(name, {}).get("status"):
                 self.statuses[name] += 1
             self.objects[name] = obj
         self._changed.set()
+
+    def replace(self, items: list[Object]) -> None:
+        """What a list says, in place of all that was known."""
+        found = {item["metadata"]["name"]: item for item in items}
+        for obj in [obj for name, obj in self.objects.items() if name not in found]:
+            self.apply("DELETED", obj)
+        for obj in found.values():
+            self.apply("MODIFIED", obj)
 
     async def until(self, holds: Callable[[dict[str, Object]], bool], what: str) -> float:
         """When it was first seen to hold, by the performance counter. Raises TimeoutError that names `what`."""
@@ -58,25 +68,34 @@ class View:
 @asynccontextmanager
 async def watched(client: ApiClient, kind: Resource) -> AsyncIterator[View]:
     """A view of a kind on a cluster while the context lasts."""
-    listed = await client.list(kind, NAMESPACE)
-    view = View({item["metadata"]["name"]: item for item in listed.items})
-    opened = asyncio.Event()
-
-    async def follow() -> None:
-        stream = client.watch(
-            kind, listed.resource_version, NAMESPACE, timeout_seconds=7200, inactivity=7200, on_open=opened.set
-        )
-        async with aclosing(stream):
-            async for event in stream:
-                if event.type != "BOOKMARK":
-                    view.apply(event.type, event.object)
-        raise RuntimeError(f"the watch of {kind.name} ended")
-
+    view, opened = View({}), asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(follow())
+        task = group.create_task(_follow(client, kind, view, opened))
         await opened.wait()
         yield view
         task.cancel()
+
+
+async def _follow(client: ApiClient, kind: Resource, view: View, opened: asyncio.Event) -> None:
+    """List and watch. An API server ends the watch of an observer that falls behind: then from where it was."""
+    version = 0
+    while True:
+        try:
+            if not version:
+                listed = await client.list(kind, NAMESPACE)
+                view.replace(listed.items)
+                version = listed.resource_version
+            stream = client.watch(kind, version, NAMESPACE, timeout_seconds=3600, inactivity=3600, on_open=opened.set)
+            async with aclosing(stream):
+                async for event in stream:
+                    version = int(event.object["metadata"]["resourceVersion"])
+                    if event.type != "BOOKMARK":
+                        view.apply(event.type, event.object)
+        except Gone:
+            version = 0
+        except (ApiError, Unreachable) as error:
+            print(f"  the watch of {kind.name} on {client.connection.name} goes on after: {error}", file=sys.stderr)
+            await asyncio.sleep(0.2)
 
 
 async def writes(clusters: Clients) -> dict[tuple[str, str], int]:

@@ -150,6 +150,13 @@ def test_a_view_counts_the_changes_of_status_and_forgets_what_is_gone() -> None:
     assert view.objects == {}
 
 
+def test_a_list_replaces_what_a_view_knew() -> None:
+    view = View({"a": {"metadata": {"name": "a"}}, "b": {"metadata": {"name": "b"}}})
+    view.replace([{"metadata": {"name": "b"}, "status": {"step": 1}}, {"metadata": {"name": "c"}}])
+    assert sorted(view.objects) == ["b", "c"]
+    assert view.statuses == {"b": 1}
+
+
 def test_quick_is_less_of_everything_and_options_win() -> None:
     full, quick = parse([]), parse(["--quick", "--rounds", "7"])
     assert (full.objects, full.rounds, full.members, full.name) == (10000, 1000, [2, 3, 5], "bench")
