@@ -141,7 +141,7 @@ def failing(place: Path, tests: tuple[Path, ...]) -> str:
     return ""
 
 
-def first_red(place: Path, arguments: list[str]) -> str:
+def first_red(place: Path, arguments: list[str], *, again: bool = False) -> str:
     environment = {**os.environ, **SMALLER, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     environment["TMC_FUZZ_CASES"] = str(place / "cases")  # what a planted bug breaks is no case to keep
     ignored = f"--ignore={TESTS / 'mutants'}"
@@ -166,6 +166,8 @@ def first_red(place: Path, arguments: list[str]) -> str:
     if process.returncode == 0:
         return ""
     red = re.search(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", output, re.MULTILINE)
+    if process.returncode < 0 and not again:
+        return first_red(place, arguments, again=True)  # ended from outside, as by a lack of memory
     if process.returncode not in (1, 2) or not red:
         raise RuntimeError(f"pytest ended with {process.returncode}:\n{output}")
     return red[1]
