@@ -23,7 +23,7 @@ NODE_MEMORY = 700 << 20
 NODE_DISK = 700 << 20
 # A node's systemd, containerd, kubelet and API server hold 27 instances; with 128 in all, a fifth cluster fails in
 # ways that do not name the cause. The limit counts for all containers of the engine's user together.
-INOTIFY = {"max_user_instances": 32, "max_user_watches": 8192}
+INOTIFY = {"max_user_instances": 30, "max_user_watches": 8192}
 INOTIFY_FIX = {"max_user_instances": 512, "max_user_watches": 524288}
 CHECKS = ("disk", "inotify", "memory")
 

@@ -86,7 +86,7 @@ def test_limits_that_are_too_low_are_named_with_the_command(tmp_path: Path) -> N
     (tmp_path / "max_user_instances").write_text("128\n")
     (tmp_path / "max_user_watches").write_text("8192\n")
     told = list(preflight.inotify_problems(5, "", tmp_path))
-    assert "fs.inotify.max_user_instances is 128, 5 cluster(s) need 160" in told[0]
+    assert "fs.inotify.max_user_instances is 128, 5 cluster(s) need 150" in told[0]
     assert "sudo sysctl fs.inotify.max_user_instances=512" in told[0]
     assert "max_user_watches" in told[1]
     assert len(list(preflight.inotify_problems(3, "", tmp_path))) == 1
