@@ -96,7 +96,8 @@ def in_full(fabric: Fabric, options: argparse.Namespace, parts: set[str], result
         counts = sorted({min(1000, options.objects), options.objects})
         if "throughput" not in parts:
             counts = counts[-1:]
-        results.add(asyncio.run(throughput.measure(fabric, counts, options.rounds // 5, recover="recovery" in parts)))
+        rounds, recover = options.rounds // 5, "recovery" in parts
+        asyncio.run(throughput.measure(fabric, counts, rounds, results.add, recover=recover))
 
 
 @contextmanager

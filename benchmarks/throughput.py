@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 
 from benchmarks import latency
@@ -27,23 +27,23 @@ BURST = "Many objects, created on east until they are on all clusters"
 PROCESSES = "Processes"
 
 
-async def measure(fabric: Fabric, counts: list[int], rounds: int, *, recover: bool) -> list[Row]:
+async def measure(
+    fabric: Fabric, counts: list[int], rounds: int, tell: Callable[[list[Row]], None], *, recover: bool
+) -> None:
     """The bursts one after the other; what is left of the largest stays, for memory and recovery."""
-    found: list[Row] = []
     async with fabric.clients() as clusters, AsyncExitStack() as up:
         views = {name: await up.enter_async_context(watched(client, OURS)) for name, client in clusters.items()}
         for count in counts:
             prefix = f"many-{count}"
-            found += await burst(fabric, clusters, views, prefix, count)
+            tell(await burst(fabric, clusters, views, prefix, count))
             if count == counts[0] and len(counts) > 1:
-                found += await floor(clusters, count)
-                found += await removal(clusters, views, prefix, count)
-        found += await idle(fabric, counts[-1])
-        found += await busy(clusters, counts[-1], rounds)
+                tell(await floor(clusters, count))
+                tell(await removal(clusters, views, prefix, count))
+        tell(await idle(fabric, counts[-1]))
+        tell(await busy(clusters, counts[-1], rounds))
         if recover:
             for member in ("east", "west"):
-                found.append(await recovery(fabric, clusters, views, member, f"many-{counts[-1]}", counts[-1]))
-    return found
+                tell([await recovery(fabric, clusters, views, member, f"many-{counts[-1]}", counts[-1])])
 
 
 async def burst(fabric: Fabric, clusters: Clients, views: dict[str, View], prefix: str, count: int) -> list[Row]:
