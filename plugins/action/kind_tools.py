@@ -51,7 +51,7 @@ class ActionModule(ScriptAction):
             engine = first_that_answers(options["engine"])[0]
             found["engine"] = engine.name
             found["source"], found["kind"] = self._program(options)
-            pulled = self._image(engine, options["node_image"] or own_image(found["kind"]), found)
+            pulled = self._image(engine, options["node_image"], found)
         except KindError as error:
             return {**result, **found, "problem": str(error), "changed": False}
         changed = pulled or found["source"] in ("download", "build", "to be made")
@@ -69,9 +69,12 @@ class ActionModule(ScriptAction):
             raise KindError(said[-1].removeprefix("error: ") if said else f"{SCRIPT.name} ended with code {code}")
         return answer[-2].removeprefix("source: "), answer[-1]
 
-    def _image(self, engine: Engine, image: str, found: dict[str, Any]) -> bool:
-        """See to it that the engine has the node image; whether it did not. kinds at work together would each pull it."""
-        found["node_image"] = image
+    def _image(self, engine: Engine, wanted: str, found: dict[str, Any]) -> bool:
+        """See to it that the engine has the node image; whether it did not. kinds at work together would each pull it.
+
+        Where no image was ``wanted`` and kind's own cannot be pulled, a node image that the engine has already will do.
+        """
+        image = found["node_image"] = wanted or own_image(found["kind"])
         if not image or engine.has_image(image):
             return False
         if not self._task.check_mode:
@@ -79,6 +82,11 @@ class ActionModule(ScriptAction):
             try:
                 engine.run("pull", "--quiet", image, seconds=PULL_SECONDS)
             except KindError as error:
+                others = [] if wanted else [other for other in engine.images_called("node") if ":v1." in other]
+                if others:
+                    found["node_image"] = others[0]
+                    Display().display(f"  it cannot be pulled; {engine.name} has {others[0]}, which is taken instead")
+                    return False
                 raise KindError(
                     f"{engine.name} has no node image {image} and cannot pull it: {error}. Set control_planes_kind_node_image "
                     "(TMC_KIND_NODE_IMAGE) to one that it has"

@@ -98,6 +98,11 @@ class Engine:
         """What a shell script prints inside a running container."""
         return self.run("exec", container, "sh", "-c", script)
 
+    def images_called(self, name: str) -> list[str]:
+        """The images that the engine has whose repository ends with ``/<name>``, with their tags, the newest first."""
+        listed = self.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        return [image for image in listed if f"/{image}".rpartition(":")[0].endswith(f"/{name}")]
+
     def has_image(self, image: str) -> bool:
         try:
             self.run("image", "inspect", "--format", "{{.Id}}", image)
