@@ -9,7 +9,8 @@ from runtime.tests.sync.test_shell import KIND, WIDGETS, running
 from tmc.core.keys import ObjectKey
 from tmc.sync.executor import Outcome
 from tmc.sync.fabric import TOMBSTONES, tombstone_body
-from tmc.sync.operations import Acknowledge, Delete
+from tmc.sync.image import guarded
+from tmc.sync.operations import Acknowledge, Delete, Patch
 
 KEY = ObjectKey("default", "w")
 
@@ -24,6 +25,20 @@ async def test_exactly_the_object_that_was_meant_is_deleted() -> None:
         assert await trio.syncers["west"]._executor.carry_out(KEY, late) is Outcome.LOOK_AGAIN
         assert trio.apis["west"].get(WIDGETS, "w", "default")["metadata"]["uid"] == copy["metadata"]["uid"]
         assert "deletionTimestamp" not in trio.apis["west"].get(WIDGETS, "w", "default")["metadata"]
+
+
+async def test_what_vanishes_by_our_write_is_left_to_the_watch() -> None:
+    """The answer to the last finalizer's removal shows an object that is gone: to remember it would revive it."""
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        trio.known.quarantined = True  # the syncers leave alone what goes
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        own = trio.apis["east"].get(WIDGETS, "w", "default")
+        ops = guarded([{"op": "remove", "path": "/metadata/finalizers"}], own)
+        release = Patch("member", ops, "the last finalizer", last=True)
+        assert await trio.syncers["east"]._executor.carry_out(KEY, release) is Outcome.WAIT
+        assert not trio.shown("east")
 
 
 def _pending(hub: FakeApi) -> list[str]:
