@@ -19,7 +19,7 @@ def carried(pair: Pair) -> Iterator[Pair]:
     pair.run("synced_resource", **pair.declare(deletion_grace="7m", status_writers=["alice"], on_origin_deleted="Keep"))
     pair.run("member", **pair.join())
     yield pair
-    pair.run("member", **pair.join(state="absent"))
+    pair.run("member", **pair.join(state="absent", force=True))  # it is the processor
     withdraw(pair, pair.hub)
 
 
