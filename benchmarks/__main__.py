@@ -73,14 +73,14 @@ def run(options: argparse.Namespace, machine: dict[str, str], results: Results) 
     parts = set(options.only)
     members = options.members if "members" in parts else []
     if parts - {"members"}:
-        with deployed(2) as fabric:
+        with deployed(2, options.executable) as fabric:
             machine["Kubernetes"] = asyncio.run(kubernetes_version(fabric))
             if 2 in members:  # before there are many objects
                 results.add(asyncio.run(growth.measure(fabric, options.rounds // 5, options.lives)))
             in_full(fabric, options, parts, results)
         members = [number for number in members if number != 2]
     for number in members:
-        with deployed(number) as fabric:
+        with deployed(number, options.executable) as fabric:
             machine.setdefault("Kubernetes", asyncio.run(kubernetes_version(fabric)))
             results.add(asyncio.run(growth.measure(fabric, options.rounds // 5, options.lives)))
 
@@ -101,11 +101,11 @@ def in_full(fabric: Fabric, options: argparse.Namespace, parts: set[str], result
 
 
 @contextmanager
-def deployed(members: int) -> Iterator[Fabric]:
+def deployed(members: int, executable: Path | None) -> Iterator[Fabric]:
     """A throwaway fabric; says how long it took to come and go."""
     begun = time.monotonic()
     print(f"deploying a fabric of a hub and {members} members", flush=True)
-    with throwaway_fabric(members) as fabric:
+    with throwaway_fabric(members, executable) as fabric:
         print(f"  deployed in {time.monotonic() - begun:.0f} s", flush=True)
         yield fabric
 
@@ -119,6 +119,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--lives", type=positive, help="objects whose writes are counted (20; quick: 5)")
     parser.add_argument("--queues", type=positive, help="TaskQueues whose writes are counted (10; quick: 3)")
     parser.add_argument("--members", type=member_counts, help="sizes of fabrics (2,3,5; quick: 2,3)")
+    parser.add_argument("--executable", type=Path, help="another tmc program, to compare two (the installed one)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
     parser.add_argument("--name", help="name of the files there (bench; quick: bench-quick)")
     options = parser.parse_args(arguments)

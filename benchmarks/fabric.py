@@ -86,15 +86,19 @@ class Fabric:
 
 
 @contextmanager
-def throwaway_fabric(members: int) -> Iterator[Fabric]:
-    """A fabric with the benchmark's kinds, on embedded planes and free ports; removed whatever happens."""
+def throwaway_fabric(members: int, executable: Path | None = None) -> Iterator[Fabric]:
+    """A fabric with the benchmark's kinds, on embedded planes and free ports; removed whatever happens.
+
+    `executable`: the `tmc` program that is measured, when it is not the one beside Ansible.
+    """
     # Short: unix sockets lie below it.
     directory = Path(tempfile.mkdtemp(prefix="tmc-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
     fabric = Fabric(directory, REGIONS[:members], {})
     fabric.environment.update(environment(fabric))
     try:
         write_inputs(fabric)
-        fabric.play("playbooks/deploy.yml", "-e", "tmc_provider=embedded")
+        measured = ("-e", f"tmc_executable={executable.absolute()}") if executable else ()
+        fabric.play("playbooks/deploy.yml", "-e", "tmc_provider=embedded", *measured)
         fabric.play("benchmarks/kinds.yml", "-e", f"bench_definitions={directory / 'definitions.yml'}")
         yield fabric
     finally:
