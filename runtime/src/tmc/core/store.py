@@ -130,7 +130,8 @@ class Store:
 
     def _put(self, obj: dict[str, Any], version: Version, *, unannounced: bool) -> None:
         metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-        raw = orjson.dumps({**obj, "metadata": metadata})
+        # Copied, because what orjson gives keeps the buffer of several KiB that it was written into.
+        raw = memoryview(orjson.dumps({**obj, "metadata": metadata})).tobytes()
         self._entries[key_of(obj)] = _Entry(version, raw, unannounced)
 
     def _bury(self, uid: str, resource_version: int) -> None:
