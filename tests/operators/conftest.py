@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.integration import taskqueues
 from tests.integration.conftest import binaries
-from tests.operators.lab import PROCESSORS, Market, User, market
+from tests.operators.lab import OPERATED, Market, User, market
 from tmc.api.client import ApiClient
 from tmc.api.kubeconfig import load_kubeconfig
 
@@ -23,7 +23,7 @@ __all__ = ["binaries"]  # a fixture
 def vendor(repository: Path, binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     """The fabric, with every operator at work."""
     with market(repository, binaries, tmp_path_factory.mktemp("market")) as made:
-        for kind in PROCESSORS:
+        for kind in OPERATED:
             made.start(kind)
         yield made
 

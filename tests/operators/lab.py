@@ -40,7 +40,9 @@ DATABASES = Resource("example.org", "v1", "databases", "Database")
 MAILBOXES = Resource("example.org", "v1", "mailboxes", "Mailbox")
 REPORTS = Resource("example.org", "v1", "reports", "Report", has_status=False)
 SITES = Resource("example.org", "v1", "sites", "Site", namespaced=False)
-PROCESSORS = {DATABASES: "west", MAILBOXES: "east", REPORTS: "kcp", SITES: "west"}
+ARCHIVES = Resource("example.org", "v1", "archives", "Archive")
+OPERATED = {DATABASES: "west", MAILBOXES: "east", REPORTS: "kcp", SITES: "west"}
+PROCESSORS = OPERATED | {ARCHIVES: "kcp"}
 
 Object = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.taskqueues import eventually
-from tests.operators.lab import CLUSTERS, DATABASES, MAILBOXES, PROCESSORS, REPORTS, SITES, User
+from tests.operators.lab import CLUSTERS, DATABASES, MAILBOXES, OPERATED, PROCESSORS, REPORTS, SITES, User
 
 SERVER = "mailboxes.example.org/server"
 
@@ -73,7 +73,7 @@ async def test_several_kinds_with_several_processors_at_once(user: User, name: s
         REPORTS: {"rows": 1},
         SITES: {"url": f"https://{name}.d"},
     }
-    origins = dict(zip(PROCESSORS, ("kcp", "west", "east", "east"), strict=True))
+    origins = dict(zip(OPERATED, ("kcp", "west", "east", "east"), strict=True))
     for kind, spec in specs.items():
         await user.create(origins[kind], kind, name, spec=spec)
     for kind, status in wanted.items():

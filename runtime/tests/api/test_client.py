@@ -140,6 +140,17 @@ async def test_errors_by_status_and_reason(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "etcdserver: request is too large",
+        "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2500342 vs. 2097152)",
+    ],
+)
+def test_what_storage_does_not_take_is_too_large_and_no_fault_of_the_server(words: str) -> None:
+    assert type(errors.error_from_status({"message": words}, 500)) is errors.PayloadTooLarge
+
+
+@pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
         (web.Response(status=404, text="<html>no such page</html>"), errors.NotFound, "no such page"),

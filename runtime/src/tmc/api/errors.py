@@ -65,7 +65,7 @@ class TooManyRequests(ApiError):
 
 
 class PayloadTooLarge(ApiError):
-    """413: the body is over the server's limit."""
+    """413, or a 500 by which an API server passes on that its storage does not take an object of this size."""
 
 
 class ServerError(ApiError):
@@ -79,6 +79,9 @@ class Unreachable(Exception):
         super().__init__(message)
         self.ambiguous = ambiguous
 
+
+# What etcd, and the connection to it, say of an object over the limit (1.5 MiB, 2 MiB); API servers pass it on as 500.
+_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
 
 _BY_STATUS: dict[int, type[ApiError]] = {
     401: Unauthorized,
@@ -100,10 +103,13 @@ def error_from_status(status: dict[str, Any], http_status: int = 0, retry_after:
     if retry_after is None and details.get("retryAfterSeconds"):
         retry_after = float(details["retryAfterSeconds"])
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ApiError)
+    message = str(status.get("message") or "")
     if kind is Conflict and reason == "AlreadyExists":
         kind = AlreadyExists
+    if kind is ServerError and any(words in message for words in _TOO_LARGE):
+        kind = PayloadTooLarge
     causes = frozenset(str(cause.get("reason")) for cause in details.get("causes") or () if isinstance(cause, dict))
-    return kind(code, reason, str(status.get("message") or ""), retry_after, causes)
+    return kind(code, reason, message, retry_after, causes)
 
 
 def error_from_response(http_status: int, body: bytes, retry_after: str | None) -> ApiError:

@@ -12,6 +12,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum, auto
 from typing import NoReturn
 
@@ -282,7 +283,8 @@ class Executor:
         if own is None or is_deleting(own) or marked_origin(own) is not None:
             return
         if annotations_of(own).get(names.SYNC_STATE) != state:
-            await self._mark(key, own, state)
+            with suppress(Forbidden, Invalid, PayloadTooLarge):  # then the Event alone has to say it
+                await self._mark(key, own, state)
         await self._tell(key, Tell("member", state, message))
 
     async def _mark(self, key: ObjectKey, own: Object, state: str) -> None:
