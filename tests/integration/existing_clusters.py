@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import A
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError, NotServed, Unreachable
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import NAMESPACE, Resource
 from tests.integration.deployed_fabric import Fabric, new_fabric
-from tests.integration.every_object import every_object
+from tests.integration.every_object import every_object, unfinished
 
 Objects = dict[str, Any]
+DEADLINE = 120.0  # seconds; only ends a hang
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,18 @@ class Owner:
             return False
 
     def listed(self) -> dict[str, Objects]:
-        """Every object of every cluster."""
-        return {name: every_object(self.admin(name)) for name in self.names}
+        """Every object of every cluster, once the clusters' own controllers have done their part of what was done last.
+
+        A server is ready before they are: without this, what they make later would be counted as the fabric's.
+        """
+        return {name: self._finished(name) for name in self.names}
+
+    def _finished(self, name: str) -> Objects:
+        end = time.monotonic() + DEADLINE
+        while still := unfinished(objects := every_object(self.admin(name))):
+            assert time.monotonic() < end, f"not within {DEADLINE:g} s: {name} has done its own part: {still}"
+            time.sleep(0.1)
+        return objects
 
     @property
     def kubeconfig(self) -> Path:
