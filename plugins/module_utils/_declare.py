@@ -27,6 +27,8 @@ def due(name: str, live: Object | None, fence: Object | None, spec: Object, *, h
     On a member a ConfigMap that is there already is its syncer's.
     """
     parameters = _policy.parameters(name, spec)
+    if "failover" in ((fence or {}).get("data") or {}):
+        parameters["data"].setdefault("failover", "")  # a merge patch leaves what it does not name
     changes = []
     if fence is None or (hub and not _fence.holds(fence, parameters)):
         changes.append(_apply.Change(CONFIG_MAP, fence, parameters))

@@ -96,7 +96,7 @@ def kind_rights(group: str, resource: str, *, hub: bool) -> list[Object]:
         else _account(names.MEMBER_SYNCER, names.MEMBER_NAMESPACE)
     )
     return [
-        _object(f"{RBAC}/v1", "ClusterRole", name, rules=rules),
+        cluster_role(name, rules),
         binding("ClusterRoleBinding", name, "ClusterRole", name, subject),
     ]
 
@@ -109,9 +109,16 @@ def role(name: str, namespace: str, rules: list[Object]) -> Object:
     return _object(f"{RBAC}/v1", "Role", name, namespace, rules=rules)
 
 
-def binding(kind: str, name: str, role_kind: str, role_name: str, subject: Object, namespace: str = "") -> Object:
+def cluster_role(name: str, rules: list[Object]) -> Object:
+    return _object(f"{RBAC}/v1", "ClusterRole", name, rules=rules)
+
+
+def binding(
+    kind: str, name: str, role_kind: str, role_name: str, subjects: Object | list[Object], namespace: str = ""
+) -> Object:
     reference = {"apiGroup": RBAC, "kind": role_kind, "name": role_name}
-    return _object(f"{RBAC}/v1", kind, name, namespace, roleRef=reference, subjects=[subject])
+    named = subjects if isinstance(subjects, list) else [subjects]
+    return _object(f"{RBAC}/v1", kind, name, namespace, roleRef=reference, subjects=named)
 
 
 def _own_token(account: str) -> Object:

@@ -24,6 +24,7 @@ FROM_SYNCERS = {"name": "syncers", "expression": f"'{names.HUB_SYNCERS_GROUP}' i
 
 def parameters(kind_name: str, spec: Object) -> Object:
     """The ConfigMap that follows from a SyncedResource's spec; the syncer keeps the same on its own cluster."""
+    candidates = (spec.get("failover") or {}).get("candidates")
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -32,6 +33,7 @@ def parameters(kind_name: str, spec: Object) -> Object:
             "processor": spec["processor"],
             "epoch": str(spec["epoch"]),
             "statusWriters": ",".join(spec.get("statusWriters") or []),
+            **({"failover": ",".join(candidates)} if candidates else {}),
         },
     }
 

@@ -93,6 +93,24 @@ options:
     type: str
     choices: [Delete, Keep]
     default: Delete
+  failover_candidates:
+    description:
+      - Members, in order, that take the kind over by themselves when the member of the processor is lost. The processor may
+        be among them, the hub may not. Empty means that none does, and that a person moves the processor.
+      - A processor that is only cut off from the hub is lost, too. It goes on working beside its successor until it hears of
+        it, so that what its controller does outside of the clusters may be done twice; what it writes in that time is lost.
+      - On the hub it also lets the syncers of these members, and no others, do so. Nothing moves back by itself.
+      - The operator of the kind must run on each candidate, and only work while the fabric's C(SyncedResource) there
+        names that cluster, as C(tmc controller) does.
+    type: list
+    elements: str
+    default: []
+  failover_after:
+    description:
+      - Seconds for which the syncer of the processor's member is not heard of before the first candidate takes over, 30 to
+        86400. The second one waits twice as long, and so on.
+    type: int
+    default: 60
 seealso:
   - module: tmc.cross_cluster.member
 """
@@ -116,6 +134,16 @@ EXAMPLES = r"""
     cluster_name: east
     role: member
     processor: west
+
+- name: East takes over when nothing is heard of west for two minutes, and the other way round (on the hub)
+  tmc.cross_cluster.synced_resource:
+    kubeconfig: "{{ tmc_state_dir }}/kubeconfigs/controller-kcp.kubeconfig"
+    cluster_name: kcp
+    role: hub
+    processor: west
+    clusters: "{{ groups['hub'] + groups['members'] }}"
+    failover_candidates: [west, east]
+    failover_after: 120
 """
 
 RETURN = r"""
@@ -175,6 +203,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils import (
     _apply,
     _declare,
     _fabric,
+    _failover,
     _fence,
     _names,
     _policy,
@@ -212,6 +241,7 @@ class Declaration:
         changes, spec = self._declaration()
         cluster = _admission.Cluster(self.params["cluster_name"], _apply.cluster_uid(self.client))
         others = _apply.plan_present(self.client, self._objects(cluster))
+        others += _apply.plan_absent(self.client, self._not_wanted())
         _apply.check_rights(self.client, [*changes, *others])
         if not self.check_mode:
             # First the ConfigMap, which the policies look up: one without its parameter denies everything.
@@ -224,7 +254,8 @@ class Declaration:
         declaration = _fabric.synced_resource(self.kind.name, {})
         parameters = _policy.parameters(self.kind.name, {"processor": "", "epoch": 0, "statusWriters": []})
         # The ConfigMap last: a policy without its parameter denies everything.
-        changes = _apply.plan_absent(self.client, [*reversed(self._objects(cluster)), declaration, parameters])
+        ours = [*self._not_wanted(), *reversed(self._objects(cluster)), declaration, parameters]
+        changes = _apply.plan_absent(self.client, ours)
         _apply.check_rights(self.client, changes)
         if not self.check_mode:
             _apply.carry_out(self.client, changes, checked=True)
@@ -232,7 +263,20 @@ class Declaration:
 
     def _objects(self, cluster: _admission.Cluster) -> list[dict[str, Any]]:
         rights = _fabric.kind_rights(self.kind.group, self.kind.resource, hub=self.hub)
+        if self.hub and self._candidates:
+            rights += _failover.rights(self.kind, self._candidates)
         return [*rights, *_admission.policies(self.kind, cluster, hub=self.hub)]
+
+    def _not_wanted(self) -> list[dict[str, Any]]:
+        """The rights to a failover, on a hub where there is none any more: first the bindings."""
+        if not self.hub or self._candidates:
+            return []
+        return _failover.rights(self.kind, [])[::-1]
+
+    @property
+    def _candidates(self) -> list[str]:
+        """Empty also when the kind is to go."""
+        return self.params["failover_candidates"] if self.params["state"] == "present" else []
 
     def _crd(self) -> dict[str, Any]:
         """What the CRD says; NotReady when it is missing or not Established, InvalidInput for an unserved version."""
@@ -277,7 +321,7 @@ class Declaration:
     def _wanted(self, live: Object | None, fence: Object | None) -> Object:
         # A member that has no mirror yet begins below whatever the hub says: its epoch may not go back.
         known = [*_fence.of_config_map(fence), *_fence.of_synced_resource(live)] if self.hub else []
-        return {
+        return _failover.spec(self._candidates, self.params["failover_after"], live) | {
             "group": self.kind.group,
             "version": self.params["version"],
             "resource": self.kind.resource,
@@ -315,6 +359,7 @@ def _problems(params: dict[str, Any]) -> Any:
     for option, value in (("processor", processor), ("cluster_name", params["cluster_name"])):
         if names and value and value not in names:
             yield f"{option} {value!r} is not one of: {', '.join(names)}"
+    yield from _failover.problems(params)
     if not _names.is_duration(params["deletion_grace"]):
         yield f"deletion_grace {params['deletion_grace']!r} is no duration: write it as 30s, 5m or 1h30m"
     for writer in params["status_writers"]:
@@ -346,6 +391,8 @@ def main() -> None:
         "status_writers": {"type": "list", "elements": "str", "default": []},
         "namespaces": {"type": "str", "choices": ["Create", "Wait"], "default": "Create"},
         "on_origin_deleted": {"type": "str", "choices": ["Delete", "Keep"], "default": "Delete"},
+        "failover_candidates": {"type": "list", "elements": "str", "default": []},
+        "failover_after": {"type": "int", "default": 60},
     }
     module = AnsibleModule(
         argument_spec=spec,

@@ -78,7 +78,7 @@ def every_policy(repository: Path) -> list[dict[str, Any]]:
 
 def test_no_policy_has_a_parameter_that_a_restarted_server_does_not_know(repository: Path) -> None:
     kinds = [policy["spec"].get("paramKind") for policy in every_policy(repository)]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert all(kind in (None, {"apiVersion": "v1", "kind": "ConfigMap"}) for kind in kinds)
 
 

@@ -19,6 +19,7 @@ SILENT_MESSAGE = "its syncer is not heard of"
 READY = "Ready"
 HUB_ACCEPTED = "HubAccepted"
 DELETION_BRAKED = "DeletionBraked"
+FAILED_OVER = "FailedOver"
 _WORST_FIRST = ("Incompatible", "Pending", SILENT)
 
 
@@ -103,6 +104,12 @@ def kind_ready(entries: Iterable[Mapping[str, Any]]) -> Condition:
         return Condition(READY, True, "Accepted", "every member carries the kind")
     reason = next((state for state in _WORST_FIRST if state in states.values()), "Pending")
     return Condition(READY, False, reason, f"not carried by: {', '.join(others)}")
+
+
+def failed_over(lost: str, seconds: float, processor: str, epoch: int) -> Condition:
+    """Of a kind whose processor was named by no person. The message ends with the epoch that it is true of."""
+    message = f"the syncer of {lost} was not heard of for {seconds:.0f} s: {processor} works on the kind, epoch {epoch}"
+    return Condition(FAILED_OVER, True, "ProcessorLost", message)
 
 
 def member_conditions(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tmc.api.errors import AlreadyExists, Conflict
@@ -26,6 +26,7 @@ from tmc.sync.image import guarded, pointer
 from tmc.sync.objects import Object, annotations_of, is_deleting, metadata
 from tmc.sync.parameters import keep_parameters
 from tmc.sync.scope import HubScope
+from tmc.sync.succession import Succession, succession
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class SyncedKind:
     grace: float
     namespaces: Literal["Create", "Wait"] = "Create"
     on_origin_deleted: Literal["Delete", "Keep"] = "Delete"
+    succession: Succession = field(default_factory=Succession)
 
     def same_resource(self, other: SyncedKind) -> bool:
         return (self.group, self.version, self.resource) == (other.group, other.version, other.resource)
@@ -74,6 +76,7 @@ def synced_kind(obj: Object) -> SyncedKind:
         grace=grace,
         namespaces="Wait" if spec.get("namespaces") == "Wait" else "Create",
         on_origin_deleted="Keep" if spec.get("onOriginDeleted") == "Keep" else "Delete",
+        succession=succession(spec),
     )
 
 
@@ -143,6 +146,10 @@ class Fabric:
     def declaration(self, name: str) -> Object | None:
         """The hub's `SyncedResource` of this name."""
         return self._kinds.store.get(ObjectKey("", name))
+
+    def mirror(self, name: str) -> Object | None:
+        """The member's `SyncedResource` of this name."""
+        return self._mirror.store.get(ObjectKey("", name))
 
     def remember(self, resource: Resource, obj: Object) -> None:
         """Take in the answer to an own write of a `Member` or a `SyncedResource` on the hub."""

@@ -36,6 +36,12 @@ class SyncMetrics:
         self._restored = Counter(
             "tmc_sync_drift_restored", "Foreign changes of copies undone.", ("kind", "side"), registry=registry
         )
+        self._failovers = Counter(
+            "tmc_sync_failovers",
+            "Kinds taken over from a member that was lost.",
+            ("kind",),
+            registry=registry,
+        )
         self._seconds = Histogram(
             "tmc_sync_end_to_end_seconds",
             "From a change seen on one side to its write acknowledged on the other.",
@@ -57,6 +63,9 @@ class SyncMetrics:
 
     def drift_restored(self, kind: str, side: Side) -> None:
         self._restored.labels(kind, side).inc()
+
+    def failed_over(self, kind: str) -> None:
+        self._failovers.labels(kind).inc()
 
     def waiting(self, kind: str) -> Waiting:
         """The clock of one kind's objects."""

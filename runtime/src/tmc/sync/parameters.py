@@ -15,6 +15,7 @@ from tmc.api.resource import Resource
 from tmc.sync import names
 from tmc.sync.image import guarded
 from tmc.sync.objects import Object
+from tmc.sync.succession import succession
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", has_status=False)
 NAMESPACE = "tmc-system"
@@ -22,11 +23,13 @@ NAMESPACE = "tmc-system"
 
 def parameters(spec: Mapping[str, Any]) -> dict[str, str]:
     """`data` of the ConfigMap; `spec` is that of a `SyncedResource`. A comma is in no name of `statusWriters`."""
-    return {
+    data = {
         "processor": spec["processor"],
         "epoch": str(spec["epoch"]),
         "statusWriters": ",".join(spec.get("statusWriters") or ()),
     }
+    candidates = succession(spec).candidates
+    return data | ({"failover": ",".join(candidates)} if candidates else {})
 
 
 async def keep_parameters(client: ApiClient, kind: Object) -> None:

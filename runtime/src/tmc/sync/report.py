@@ -5,10 +5,13 @@ Written only when it changes, and under the version that was seen: many syncers 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Collection, Mapping
 
-from tmc.api.errors import Conflict
+from tmc.api.errors import ApiError, Conflict, Unreachable
 from tmc.api.resource import Resource
+from tmc.core.events import EventRecorder
 from tmc.core.workqueue import RetryAfter
 from tmc.sync import names
 from tmc.sync.conditions import READY, SILENT, SILENT_MESSAGE, Condition, now, with_conditions, with_entry, with_silent
@@ -18,15 +21,19 @@ from tmc.sync.image import guarded
 from tmc.sync.objects import Object, metadata, status_of
 from tmc.sync.schema import Verdict
 
+log = logging.getLogger(__name__)
+
 AFTER_A_CONFLICT_SECONDS = 0.2
+TRIES = 10
 
 
 class Reporter:
-    """See the module. Each method raises `RetryAfter` when somebody else was faster."""
+    """See the module. The methods `say*` raise `RetryAfter` when somebody else was faster."""
 
     def __init__(self, ends: Ends, fabric: Fabric) -> None:
         self._ends = ends
         self._fabric = fabric
+        self._recorder = EventRecorder(ends.clients["member"], names.FIELD_MANAGER)
 
     async def say(self, conditions: Collection[Condition], verdicts: Mapping[str, Verdict]) -> None:
         """Of this member, and of how it stands to each kind."""
@@ -51,6 +58,30 @@ class Reporter:
             if declared is not None:
                 status = with_silent(status_of(declared), silent, self._fabric.members, now())
                 await self._write(SYNCED_RESOURCES, declared, status)
+
+    async def event(self, name: str, reason: str, message: str) -> None:
+        """An Event on the member's mirror of a kind: on the hub a syncer writes none. Best effort."""
+        mirror = self._fabric.mirror(name)
+        if mirror is not None:
+            kind, version = SYNCED_RESOURCES.kind, SYNCED_RESOURCES.api_version
+            await self._recorder.emit(mirror, kind, version, reason, message, warning=True)
+
+    async def condition(self, name: str, condition: Condition) -> None:
+        """One condition of a kind, on the status as it is now. Best effort: never raises for a fault of the hub."""
+        hub = self._ends.clients["hub"]
+        try:
+            for _ in range(TRIES):
+                declared = await hub.get(SYNCED_RESOURCES, name)
+                try:
+                    await self._write(
+                        SYNCED_RESOURCES, declared, with_conditions(status_of(declared), [condition], now())
+                    )
+                except RetryAfter:
+                    await asyncio.sleep(AFTER_A_CONFLICT_SECONDS)
+                else:
+                    return
+        except (ApiError, Unreachable) as error:
+            log.warning("the condition was not written", extra={"kind": name, "error": str(error)})
 
     async def _write(self, resource: Resource, obj: Object, status: Object) -> None:
         if status == status_of(obj):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol
 
-from tmc.api.client import ApiClient
+from tmc.api.client import ApiClient, ListResult
 from tmc.api.errors import ApiError, Unreachable
 from tmc.api.resource import LEASES
 from tmc.core.workqueue import RetryAfter
@@ -46,11 +47,20 @@ class Heard:
         return frozenset(name for name, (_, since) in self._seen.items() if at - since > self._patience)
 
 
+class Heir(Protocol):
+    """The part of `tmc.sync.failover.Failover` that is used here."""
+
+    async def looked(self, leases: Mapping[str, str], others: Collection[str], at: float) -> None: ...
+
+    def lost_sight(self) -> None: ...
+
+
 class Watchman:
     """Looks at the Leases of the other members until cancelled, and has it said who is silent when it is its turn.
 
     `members()` are the members of the fabric, `me` is one of them. `say(silent)` may raise ApiError, Unreachable and
-    RetryAfter: it is called again. `listed` is told the version of each list of the hub's Leases.
+    RetryAfter: it is called again. `listed` is told the version of each list of the hub's Leases. `heir` is told of
+    each look, before anything is said.
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class Watchman:
         listed: Callable[[int], None] = lambda version: None,
         look: float = LOOK_SECONDS,
         patience: float = LEASE_SECONDS,
+        heir: Heir | None = None,
     ) -> None:
         self._hub = hub
         self._me = me
@@ -71,6 +82,7 @@ class Watchman:
         self._listed = listed
         self._look = look
         self._heard = Heard(patience)
+        self._heir = heir
 
     async def run(self) -> None:
         while True:
@@ -85,11 +97,21 @@ class Watchman:
 
     async def _look_once(self) -> None:
         others = [name for name in self._members() if name != self._me]
-        found = await self._hub.list(LEASES, NAMESPACE, metadata_only=True)
+        found = await self._leases()
         self._listed(found.resource_version)
         leases = {lease["metadata"]["name"]: str(lease["metadata"]["resourceVersion"]) for lease in found.items}
         versions = {name: leases[f"syncer-{name}"] for name in others if f"syncer-{name}" in leases}
         self._heard.looked(versions, others, time.monotonic())
+        if self._heir is not None:
+            await self._heir.looked(versions, others, time.monotonic())
         silent = self._heard.silent(time.monotonic())
         if self._me == min({self._me, *others} - silent):
             await self._say(sorted(silent))
+
+    async def _leases(self) -> ListResult:
+        try:
+            return await self._hub.list(LEASES, NAMESPACE, metadata_only=True)
+        except (ApiError, Unreachable):
+            if self._heir is not None:
+                self._heir.lost_sight()
+            raise

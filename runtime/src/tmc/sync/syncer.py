@@ -14,6 +14,7 @@ from tmc.sync.carried import Carried
 from tmc.sync.conditions import Condition, member_conditions
 from tmc.sync.ends import Ends, cluster_uid
 from tmc.sync.fabric import Fabric
+from tmc.sync.failover import Failover
 from tmc.sync.hub_memory import HubMemory
 from tmc.sync.operations import Side
 from tmc.sync.report import Reporter
@@ -105,11 +106,18 @@ class Syncer:
                 raise TermOver(f"the hub is as it was at version {self._memory.held} or before")
 
     async def _watch_others(self) -> None:
-        """Say of members that they are silent, when it is for this one to say."""
+        """Say of members that they are silent, when it is for this one to say; take over from one, when it is to."""
         await self._fabric.wait_synced()
         hub, me = self._ends.clients["hub"], self._ends.member
-        watchman = Watchman(hub, me, lambda: self._fabric.members, self._say_silent, listed=self._memory.listed)
+        heir = Failover(self._ends, self._fabric, self._carries, self._reporter)
+        watchman = Watchman(
+            hub, me, lambda: self._fabric.members, self._say_silent, listed=self._memory.listed, heir=heir
+        )
         await watchman.run()
+
+    def _carries(self, kind: str) -> bool:
+        verdict = self._carried.verdicts.get(kind)
+        return verdict is not None and verdict.state == "Accepted"
 
     async def _say_silent(self, silent: Collection[str]) -> None:
         if not self._fabric.quarantined and self._fabric.member(self._ends.member) is not None:
