@@ -21,6 +21,7 @@ class View:
     schema: str = ""  # hash of that CRD's versions
     processor: str = ""  # of the SyncedResource; empty when there is none
     epoch: int = 0
+    candidates: tuple[str, ...] = ()  # of the SyncedResource: members that take over in a failover
     controller: str = ""  # holder of the controller's Lease, when it is live
     syncers: frozenset[str] = frozenset()  # on the hub: members whose syncer holds a live Lease, its heartbeat
     ready: dict[str, str] = field(default_factory=dict)  # on the hub: member -> "" when ready, else why not
@@ -76,14 +77,21 @@ def kind_problems(views: dict[str, View], hub: str, resource: str) -> list[str]:
 
 
 def controller_problems(views: dict[str, View], processor: str) -> list[str]:
-    """Exactly one controller is at work: on the processor."""
+    """Exactly one controller is at work: on the processor. Those of candidates for a failover stand by."""
     found = [] if views[processor].controller else [f"no controller holds a live Lease on '{processor}'"]
+    candidates = views[processor].candidates
     for view in views.values():
-        if view.controller and view.name != processor:
+        stands_by = view.name in candidates and is_idle(view)
+        if view.controller and view.name != processor and not stands_by:
             found.append(
                 f"a controller is at work on '{view.name}' too: {view.controller}; only '{processor}' may have one"
             )
     return found
+
+
+def is_idle(view: View) -> bool:
+    """A controller works only where the SyncedResource names its own cluster."""
+    return view.processor not in ("", view.name)
 
 
 def rows(views: dict[str, View], hub: str, resource: str) -> list[dict[str, str]]:
@@ -94,10 +102,16 @@ def rows(views: dict[str, View], hub: str, resource: str) -> list[dict[str, str]
             "Status": f"Running {view.version}" if not view.error else "no answer",
             "Syncer": "(hub)" if view.name == hub else _syncer(views[hub], view.name),
             resource: f"served, schema {view.schema}" if view.established else "-",
-            "Controller": view.controller or "-",
+            "Controller": _controller(view),
         }
         for view in views.values()
     ]
+
+
+def _controller(view: View) -> str:
+    if view.controller and view.name in view.candidates and is_idle(view):
+        return f"{view.controller} (stands by)"
+    return view.controller or "-"
 
 
 def _syncer(hub: View, member: str) -> str:

@@ -45,7 +45,7 @@ options:
       - V(members) - every member is Ready, its syncer carries every kind that the fabric has and is heard of.
       - V(kind) - the kind is served everywhere with one schema, every cluster knows that the fabric carries it, and every
         member that has told of it carries it.
-      - V(controller) - exactly one controller is at work, on O(processor).
+      - V(controller) - exactly one controller is at work, on O(processor). Those of candidates for a failover stand by.
     type: list
     elements: str
     choices: [clusters, syncers, members, kind, controller]
@@ -109,8 +109,12 @@ clusters:
     carried:
       description: On the hub, for each member that has said so, why it does not carry the kind; empty when it does.
       type: dict
+    candidates:
+      description: The members that take the kind over when the processor's is lost, in the cluster's SyncedResource.
+      type: list
+      elements: str
     controller:
-      description: Identity of the controller that holds a live Lease there.
+      description: Identity of the controller that holds a live Lease there, at work or standing by.
       type: str
     error:
       description: Why the cluster does not answer; empty when it does.
@@ -255,6 +259,7 @@ def look(name: str, client: Client, params: dict[str, Any]) -> fabric.View:
             schema=hash_of(crd.get("spec", {}).get("versions")),
             processor=str(synced.get("processor", "")),
             epoch=int(synced.get("epoch", 0)),
+            candidates=tuple((synced.get("failover") or {}).get("candidates") or ()),
             controller=holder(client.get(LEASE, lease, namespace)),
             syncers=syncers(client) if name == params["hub"] else frozenset(),
             ready=members(client) if name == params["hub"] else {},

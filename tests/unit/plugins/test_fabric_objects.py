@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission, _fabric
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _admission, _declare, _fabric, _failover, _policy
 
 KIND = _admission.Kind("demo.tmc.io", "taskqueues")
 EAST = _admission.Cluster("east", "uid-east")
@@ -37,6 +37,7 @@ def test_no_right_is_wider_than_it_says(repository: Path) -> None:
         *_fabric.member_identity(),
         *_fabric.kind_rights("demo.tmc.io", "taskqueues", hub=True),
         *_fabric.kind_rights("demo.tmc.io", "taskqueues", hub=False),
+        *_failover.rights(KIND, ["east"]),
     ]
     rules = [rule for role in roles if "Role" in role["kind"] for rule in role.get("rules", [])]
     assert rules
@@ -109,3 +110,37 @@ def test_a_syncer_writes_no_events_on_the_hub(repository: Path) -> None:
 def test_policies_depend_on_nothing_but_their_arguments() -> None:
     once, again = (json.dumps(_admission.policies(KIND, EAST, hub=True)) for _time in range(2))
     assert once == again
+
+
+SPEC: dict[str, Any] = {"processor": "west", "epoch": 1, "statusWriters": []}
+HEIRS = {"failover": {"candidates": ["west", "east"], "afterSeconds": 60}}
+
+
+def test_a_failover_takes_two_rights_on_one_kind_for_the_candidates_alone() -> None:
+    made = _failover.rights(KIND, ["west", "east"])
+    rules = [rule for one in made for rule in one.get("rules", [])]
+    assert {(rule["resources"][0], *rule["verbs"]) for rule in rules} == {
+        ("configmaps", "get", "patch"),
+        ("syncedresources", "patch"),
+    }
+    assert all(rule["resourceNames"] == [KIND.name] for rule in rules)
+    for one in made:
+        if "subjects" in one:
+            assert [subject["name"] for subject in one["subjects"]] == ["syncer-west", "syncer-east"]
+
+
+def test_without_failover_nothing_names_it() -> None:
+    assert _failover.spec([], 60, None) == {}
+    assert _failover.spec([], 60, {"spec": SPEC}) == {}
+    assert _policy.parameters(KIND.name, SPEC)["data"] == {"processor": "west", "epoch": "1", "statusWriters": ""}
+
+
+def test_a_failover_that_ends_is_taken_out_of_both() -> None:
+    live = {"metadata": {"name": KIND.name, "labels": {}}, "spec": SPEC | HEIRS}
+    fence = _policy.parameters(KIND.name, SPEC | HEIRS)
+    assert fence["data"]["failover"] == "west,east"
+    spec = SPEC | _failover.spec([], 60, live)
+    first, second = _declare.due(KIND.name, live, fence, spec, hub=True)
+    assert (first.after or {})["data"] == {"processor": "west", "epoch": "1", "statusWriters": "", "failover": ""}
+    assert (second.after or {})["spec"] == SPEC | {"failover": None}
+    assert _declare.due(KIND.name, {**live, "spec": SPEC}, first.after, SPEC, hub=True) == []

@@ -86,6 +86,19 @@ def test_no_controller_and_a_second_one_are_named() -> None:
     assert "on 'east' too: vm_2" in fabric.controller_problems(changed("east", controller="vm_2"), "west")[0]
 
 
+def test_a_controller_of_a_candidate_may_stand_by_but_not_work() -> None:
+    def views(of_east: dict[str, object], **of_west: object) -> dict[str, View]:
+        found = changed("east", controller="vm_2", candidates=("west", "east"), **of_east)
+        return found | {"west": replace(found["west"], **{"candidates": ("west", "east"), **of_west})}
+
+    assert fabric.controller_problems(views({}), "west") == []
+    assert fabric.rows(views({}), "kcp", "taskqueues")[1]["Controller"] == "vm_2 (stands by)"
+    for at_work in ({"processor": "east"}, {"processor": ""}):
+        assert "on 'east' too: vm_2" in fabric.controller_problems(views(at_work), "west")[0]
+    assert "on 'east' too: vm_2" in fabric.controller_problems(views({}, candidates=("west",)), "west")[0]
+    assert "no controller" in fabric.controller_problems(views({}, controller=""), "west")[0]
+
+
 def test_a_lease_counts_only_while_it_is_renewed() -> None:
     def lease(age: float) -> dict[str, object]:
         renewed = (datetime.now(UTC) - timedelta(seconds=age)).isoformat().replace("+00:00", "Z")
