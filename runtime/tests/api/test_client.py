@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -106,6 +107,23 @@ async def test_an_expired_continue_token_starts_the_list_over_in_one_piece(api: 
     api.intercept(expire, "LIST", times=10)
     listed = await client.list(WIDGETS, page_size=2)
     assert [item["metadata"]["name"] for item in listed.items] == [f"w{number}" for number in range(5)]
+    assert [call.request.query.get("limit") for call in api.calls] == ["2", "2", None]
+
+
+async def test_pages_of_different_versions_are_no_list(api: FakeApi, client: ApiClient) -> None:
+    for number in range(5):
+        api.put(WIDGETS, {"metadata": {"name": f"w{number}", "namespace": "a"}})
+
+    async def answer_as_of_now(call: Call) -> web.Response | None:
+        if "continue" not in call.request.query:
+            return None
+        api.put(WIDGETS, {"metadata": {"name": "w9", "namespace": "a"}})
+        page = {"metadata": {"resourceVersion": str(api.version)}, "items": [api.get(WIDGETS, "w9", "a")]}
+        return web.Response(body=orjson.dumps(page))
+
+    api.intercept(answer_as_of_now, "LIST", times=10)
+    listed = await client.list(WIDGETS, page_size=2)
+    assert [item["metadata"]["name"] for item in listed.items] == ["w0", "w1", "w2", "w3", "w4", "w9"]
     assert [call.request.query.get("limit") for call in api.calls] == ["2", "2", None]
 
 

@@ -223,6 +223,13 @@ async def test_a_dropped_event_is_healed_within_about_a_floor() -> None:
         await eventually(lambda: (trio.shown("east") or {}).get("status") == {"done": 7}, "east shows the status")
 
 
+async def test_the_two_sides_are_compared_half_a_period_apart() -> None:
+    async with running() as trio:
+        sides = trio.syncers["east"]._reflectors
+        assert abs(sides["member"]._phase - sides["hub"]._phase) == 0.5
+        assert sides["member"]._tempo == sides["hub"]._tempo <= 1.0
+
+
 async def test_a_namespace_that_is_missing_is_made_plain() -> None:
     async with running() as trio:
         for api in (trio.apis["kcp"], trio.apis["west"]):

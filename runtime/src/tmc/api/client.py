@@ -11,33 +11,38 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace, TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import aiohttp
 import orjson
 from yarl import URL
 
-from tmc.api.errors import Gone, Unauthorized, Unreachable, error_from_response, error_from_status
+from tmc.api.errors import Unauthorized, Unreachable, error_from_response, error_from_status
 from tmc.api.kubeconfig import Connection
 from tmc.api.lines import json_lines
+from tmc.api.pages import (
+    METADATA_ONLY,
+    Fetch,
+    Identity,
+    Listed,
+    all_pages,
+    checked,
+    identity_page,
+    object_page,
+)
 from tmc.api.resource import Resource
 from tmc.api.token import TokenSource
 
 Object = dict[str, Any]
+ListResult = Listed[Object]  # a complete list of objects
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
-METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+PAGE_SIZE = 500
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-
-
-@dataclass(slots=True)
-class ListResult:
-    """A complete list, consistent as of ``resource_version``."""
-
-    items: list[Object]
-    resource_version: int
 
 
 @dataclass(slots=True)
@@ -104,7 +109,7 @@ class ApiClient:
         namespace: str = "",
         *,
         metadata_only: bool = False,
-        page_size: int = 500,
+        page_size: int = PAGE_SIZE,
         label_selector: str = "",
         field_selector: str = "",
     ) -> ListResult:
@@ -112,36 +117,42 @@ class ApiClient:
 
         ``metadata_only``: items have nothing but ``metadata``, without managedFields.
         """
-        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        selector = {name: value for name, value in selectors.items() if value}
-        accept = METADATA_ONLY if metadata_only else None
-        path = resource.path(namespace)
-        try:
-            result = await self._pages(path, resource.name, {**selector, "limit": str(page_size)}, accept)
-        except Gone:
-            result = await self._pages(path, resource.name, selector, accept)
-        if not metadata_only:
-            for item in result.items:  # lists of built-in kinds leave these out
-                item.setdefault("apiVersion", resource.api_version)
-                item.setdefault("kind", resource.kind)
-        return result
+        fetch = self._fetch(resource, namespace, METADATA_ONLY if metadata_only else None)
+        convert = _bare if metadata_only else _named(resource)
+        return await all_pages(fetch, object_page, convert, page_size, label_selector, field_selector)
 
-    async def _pages(self, path: str, counted: str, params: dict[str, str], accept: str | None) -> ListResult:
-        items: list[Object] = []
-        params = dict(params)
-        while True:
-            page = await self._send("GET", path, counted, params=params, accept=accept, verb="LIST")
-            try:
-                for item in page.get("items") or []:
-                    items.append(checked(item))
-                    if accept:  # of metadata alone managedFields are the larger part, and nobody compares them
-                        item["metadata"].pop("managedFields", None)
-                token, version = page["metadata"].get("continue"), int(page["metadata"]["resourceVersion"])
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise Unreachable(f"GET {path}: the answer is not a Kubernetes list", ambiguous=False) from error
-            if not token:
-                return ListResult(items, version)
-            params["continue"] = token
+    async def list_as(
+        self,
+        convert: Callable[[Object], T],
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> Listed[T]:
+        """As ``list``, but of each object only what ``convert`` makes of it is kept once its page is read."""
+        named = _named(resource)
+        return await all_pages(
+            self._fetch(resource, namespace), object_page, lambda obj: convert(named(obj)),
+            PAGE_SIZE, label_selector, field_selector,
+        )  # fmt: skip
+
+    async def list_identities(
+        self,
+        convert: Callable[[Identity], T],
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> Listed[T]:
+        """As ``list_as``, of which objects there are and in which version."""
+        fetch = self._fetch(resource, namespace, METADATA_ONLY)
+        return await all_pages(fetch, identity_page, convert, PAGE_SIZE, label_selector, field_selector)
+
+    def _fetch(self, resource: Resource, namespace: str, accept: str | None = None) -> Fetch:
+        path = resource.path(namespace)
+        return partial(self._send_raw, "GET", path, resource.name, accept=accept, verb="LIST")
 
     async def watch(
         self,
@@ -244,8 +255,31 @@ class ApiClient:
         body: Any = None,
         content_type: str | None = None,
         accept: str | None = None,
-        verb: str | None = None,
     ) -> Object:
+        raw = await self._send_raw(
+            method, path, counted, params=params, body=body, content_type=content_type, accept=accept
+        )
+        try:
+            answer = orjson.loads(raw) if raw else {}
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            text = f"{method} {path}: '{self.connection.server}' answered with no JSON object"
+            raise Unreachable(f"{text}; is it a Kubernetes API server?", ambiguous=True)
+        return answer
+
+    async def _send_raw(
+        self,
+        method: str,
+        path: str,
+        counted: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str | None = None,
+        accept: str | None = None,
+        verb: str | None = None,
+    ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_SECONDS)
         headers = {"Accept": accept} if accept else {}
         data = None
@@ -255,15 +289,7 @@ class ApiClient:
         async with self._open(
             method, path, counted, params=params, data=data, headers=headers, verb=verb, timeout=timeout
         ) as response:
-            raw = await response.read()
-            try:
-                answer = orjson.loads(raw) if raw else {}
-            except orjson.JSONDecodeError:
-                answer = None
-            if not isinstance(answer, dict):
-                text = f"{method} {path}: '{self.connection.server}' answered {response.status} with no JSON object"
-                raise Unreachable(f"{text}; is it a Kubernetes API server?", ambiguous=True)
-            return answer
+            return await response.read()
 
     @asynccontextmanager
     async def _open(
@@ -317,11 +343,21 @@ class ApiClient:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def checked(obj: Object) -> Object:
-    """``obj``, when it has what every object of a cluster has. Raises KeyError, TypeError, ValueError."""
-    metadata = obj["metadata"]
-    str(metadata["name"]), str(metadata["uid"]), int(metadata["resourceVersion"])
+def _bare(obj: Object) -> Object:
+    """Of metadata alone managedFields are the larger part, and nobody reads them."""
+    obj["metadata"].pop("managedFields", None)
     return obj
+
+
+def _named(resource: Resource) -> Callable[[Object], Object]:
+    """Lists of built-in kinds leave out what each object is."""
+
+    def name(obj: Object) -> Object:
+        obj.setdefault("apiVersion", resource.api_version)
+        obj.setdefault("kind", resource.kind)
+        return obj
+
+    return name
 
 
 def _event(line: Object) -> WatchEvent:

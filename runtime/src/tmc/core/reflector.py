@@ -11,29 +11,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from tmc.api.client import ApiClient, ListResult, WatchEvent
+from tmc.api.client import ApiClient, WatchEvent
 from tmc.api.errors import ApiError, Gone, NotFound, Unreachable
+from tmc.api.pages import Identity, Listed, slices
 from tmc.api.resource import Resource
 from tmc.core.backoff import Backoff
-from tmc.core.diff import Differences, compare
+from tmc.core.diff import Differences, Stamp, Verdict, compare, is_older, judge, vanished
 from tmc.core.keys import ObjectKey, key_of
-from tmc.core.store import Store, version_of
+from tmc.core.store import Encoded, Store, Version, encode, version_of
 from tmc.core.vitals import Promises, current_vitals
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BOOKMARK_SILENCE_SECONDS = 90.0  # bookmarks come about every 60 s, so longer silence is a dead stream
 WATCH_SECONDS = (300, 600)  # as client-go: the server ends a watch after 5-10 min
 HEALTHY_SECONDS = 1.0  # a stream that ends sooner and without an event did not work
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 10.0
+TEMPO = (0.9, 1.0)  # comparisons in a floor: never less often than each, and no two processes in step for long
 FETCH_ONE_BY_ONE = 50  # more differences than this: one full list is cheaper
 
 
@@ -62,6 +68,8 @@ class Reflector:
 
     ``resource_version`` is the high-water mark: what the API server has shown at most; it never goes back.
     ``last_contact``: ``time.monotonic()`` of the last sign of life.
+    ``tempo``, ``phase``: comparisons are ``tempo`` of a floor apart (0.9 to 1; chosen at random unless given). Reflectors
+    that start together with one tempo and different phases (0 to 1 of that time) do not compare at the same moment.
     """
 
     def __init__(
@@ -75,6 +83,8 @@ class Reflector:
         inactivity: float = BOOKMARK_SILENCE_SECONDS,
         field_selector: str = "",
         label_selector: str = "",
+        tempo: float | None = None,
+        phase: float = 0.0,
     ) -> None:
         self.resource = resource
         self.cluster = client.connection.name
@@ -88,8 +98,9 @@ class Reflector:
         self._on_change = on_change
         self._floor = floor
         self._namespace = namespace
-        self._field_selector = field_selector
-        self._label_selector = label_selector
+        self._selectors = {"field_selector": field_selector, "label_selector": label_selector}
+        self._tempo = any_tempo() if tempo is None else tempo
+        self._phase = phase
         self._inactivity = inactivity
         self._grace = min(1.0, floor / 10)
         self._synced = asyncio.Event()
@@ -177,16 +188,17 @@ class Reflector:
         self._expiries = 0
         self._works("follow")
 
-    async def _list(self, *, metadata_only: bool) -> ListResult:
+    async def _list(self) -> Listed[Encoded]:
+        return await self._not_stale(self._client.list_as(encode, self.resource, self._namespace, **self._selectors))
+
+    async def _list_stamps(self) -> Listed[Stamp]:
+        lists = self._client.list_identities(_stamp, self.resource, self._namespace, **self._selectors)
+        return await self._not_stale(lists)
+
+    async def _not_stale(self, answer: Awaitable[Listed[T]]) -> Listed[T]:
         """A list that is not older than anything seen before it was asked for. Raises StaleList."""
         mark = self.resource_version  # events that arrive meanwhile may rightly be newer than the list
-        result = await self._client.list(
-            self.resource,
-            self._namespace,
-            metadata_only=metadata_only,
-            field_selector=self._field_selector,
-            label_selector=self._label_selector,
-        )
+        result = await answer
         self._contact()
         if result.resource_version < mark:
             self.stats.refused_lists += 1
@@ -195,22 +207,36 @@ class Reflector:
         return result
 
     async def _relist(self) -> None:
-        listed = await self._list(metadata_only=False)
+        listed = await self._list()
         self.stats.lists += 1
-        changed = self._take_list(listed)
+        changed = await self._take_list(listed)
         self._complete_up_to(listed.resource_version)
         self._synced.set()
-        self._tell(changed)
+        await self._tell(changed)
 
-    def _take_list(self, listed: ListResult) -> list[ObjectKey]:
+    async def _take_list(self, listed: Listed[Encoded]) -> list[ObjectKey]:
         """Make the store what the list says, but for what is newer than the list. The keys that changed."""
-        found = compare(self.store, listed)
-        objects = {key_of(item): item for item in listed.items}
-        for key in found.different:
-            self.store.replace(objects[key])
-        for key in found.vanished:
-            self.store.remove(key, listed.resource_version)
-        return [*found.different, *found.vanished, *self.store.announce(found.equal)]
+        changed, untold, seen = list[ObjectKey](), list[ObjectKey](), set[ObjectKey]()
+        for part in slices(listed.items):
+            for new in part:
+                seen.add(new.key)
+                match judge(self.store, new.key, new.version, listed.resource_version):
+                    case Verdict.DIFFERENT:
+                        self.store.replace(new)
+                        changed.append(new.key)
+                    case Verdict.EQUAL:
+                        untold.append(new.key)
+            await asyncio.sleep(0)
+        gone = await vanished(self.store, seen, listed.resource_version)
+        gone = self._drop(gone, listed.resource_version)
+        return [*changed, *gone, *self.store.announce(untold)]
+
+    def _drop(self, keys: list[ObjectKey], resource_version: int) -> list[ObjectKey]:
+        """Let go of what a list did not have, but for what has come since. What is gone."""
+        gone = [key for key in keys if is_older(self.store, key, resource_version)]
+        for key in gone:
+            self.store.remove(key, resource_version)
+        return gone
 
     async def _stream(self) -> str:
         """One watch, until the server ends it or the comparison replaces it: returns which.
@@ -226,8 +252,7 @@ class Reflector:
             timeout_seconds=random.randint(*WATCH_SECONDS),
             inactivity=self._inactivity,
             on_open=self._opened,
-            field_selector=self._field_selector,
-            label_selector=self._label_selector,
+            **self._selectors,
         )
         try:
             async with asyncio.timeout(None) as scope, aclosing(stream):
@@ -273,17 +298,20 @@ class Reflector:
         self._position = max(self._position, resource_version)
         self.resource_version = max(self.resource_version, resource_version)
 
-    def _tell(self, keys: list[ObjectKey]) -> None:
-        for key in keys:
-            self._on_change(key)
+    async def _tell(self, keys: Sequence[ObjectKey]) -> None:
+        for part in slices(keys):
+            for key in part:
+                self._on_change(key)
+            await asyncio.sleep(0)
 
     # -- comparison
 
     async def _compare_for_ever(self) -> None:
+        clock, began = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
         await self._synced.wait()
         while True:
             self._promises.within("compare", self._floor)
-            await asyncio.sleep(self._floor * random.uniform(0.9, 1.0))
+            await asyncio.sleep(next_beat(began, self._floor * self._tempo, self._phase, clock()) - clock())
             try:
                 await self._compare()
             except (ApiError, Unreachable, StaleList) as error:
@@ -294,13 +322,13 @@ class Reflector:
                 self._works("compare")
 
     async def _compare(self) -> None:
-        listed = await self._list(metadata_only=True)
+        listed = await self._list_stamps()
         self.stats.comparisons += 1
-        found = compare(self.store, listed)
+        found = await compare(self.store, listed)
         if found:
             await asyncio.sleep(self._grace)  # what is merely under way may arrive
-            found = compare(self.store, listed)
-        self._tell(self.store.announce(found.equal))
+            found = await compare(self.store, listed)
+        await self._tell(self.store.announce(found.untold))
         if found:
             await self._heal(found, listed.resource_version)
         self._complete_up_to(listed.resource_version)
@@ -314,11 +342,9 @@ class Reflector:
         )
         self.stats.differences += 1
         self.stats.healed += len(found)
-        for key in found.vanished:
-            self.store.remove(key, resource_version)
-        self._tell(found.vanished)
+        await self._tell(self._drop(found.vanished, resource_version))
         if len(found.different) > FETCH_ONE_BY_ONE:
-            self._tell(self._take_list(await self._list(metadata_only=False)))
+            await self._tell(await self._take_list(await self._list()))
         else:
             for key in found.different:
                 await self._fetch(key, resource_version)
@@ -334,13 +360,28 @@ class Reflector:
         overtaken = now != before and now is not None and now.resource_version >= version.resource_version
         if overtaken or self.store.deleted_at(version.uid) > resource_version:
             return
-        self.store.replace(obj)
+        self.store.replace(encode(obj))
         self._on_change(key)
 
     def _replace_stream(self) -> None:
         if self._stream_scope is not None and not self._stream_scope.expired():
             self.stats.streams_replaced += 1
             self._stream_scope.reschedule(asyncio.get_running_loop().time())
+
+
+def any_tempo() -> float:
+    """How far apart the comparisons of a reflector, or of those that are to keep out of each other's way, are."""
+    return random.uniform(*TEMPO)
+
+
+def next_beat(began: float, period: float, phase: float, now: float) -> float:
+    """The first moment after ``now`` of those that lie a period apart, shifted by a ``phase`` of 0 to 1 of a period."""
+    return began + (math.floor((now - began) / period - phase) + 1 + phase) * period
+
+
+def _stamp(identity: Identity) -> Stamp:
+    key = ObjectKey(sys.intern(identity.namespace), identity.name)
+    return key, Version(identity.uid, int(identity.resourceVersion))
 
 
 def _retry_after(error: Exception) -> float:

@@ -8,6 +8,7 @@ and late, doubled or replayed news is told from fresh news.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,23 @@ def version_of(obj: dict[str, Any]) -> Version:
     """The version of an object, or of its metadata alone."""
     metadata = obj["metadata"]
     return Version(metadata["uid"], int(metadata["resourceVersion"]))
+
+
+class Encoded(NamedTuple):
+    """An object as the store keeps it: JSON, without managedFields."""
+
+    key: ObjectKey
+    version: Version
+    raw: bytes
+
+
+def encode(obj: dict[str, Any]) -> Encoded:
+    """No larger than its content, whatever the page was that the object came with."""
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    # Copied, because what orjson gives keeps the buffer of several KiB that it was written into.
+    raw = memoryview(orjson.dumps({**obj, "metadata": metadata})).tobytes()
+    key = key_of(obj)
+    return Encoded(ObjectKey(sys.intern(key.namespace), key.name), version_of(obj), raw)
 
 
 @dataclass(slots=True)
@@ -71,7 +89,7 @@ class Store:
         version, held = version_of(obj), self.version(key_of(obj))
         if version.uid in self._deleted or (held and held.resource_version >= version.resource_version):
             return
-        self._put(obj, version, unannounced=True)
+        self._put(encode(obj), unannounced=True)
 
     def version(self, key: ObjectKey) -> Version | None:
         """What is held of ``key``."""
@@ -94,14 +112,13 @@ class Store:
             return news
         if version.uid in self._deleted or (entry and entry.version.resource_version > version.resource_version):
             return False
-        self._put(obj, version, unannounced=False)
+        self._put(encode(obj), unannounced=False)
         return True
 
-    def replace(self, obj: dict[str, Any]) -> None:
+    def replace(self, new: Encoded) -> None:
         """Put the object whatever is held: a consistent read has shown that it is the truth."""
-        version = version_of(obj)
-        self._deleted.pop(version.uid, None)
-        self._put(obj, version, unannounced=False)
+        self._deleted.pop(new.version.uid, None)
+        self._put(new, unannounced=False)
 
     def observe_deletion(self, key: ObjectKey, version: Version) -> bool:
         """Take in a deletion; it must be of the very object that is held, and not older than it."""
@@ -120,19 +137,20 @@ class Store:
         if entry:
             self._bury(entry.version.uid, resource_version)
 
+    def is_unannounced(self, key: ObjectKey) -> bool:
+        """What is held came from an own write, and no watch has told of it."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.unannounced
+
     def announce(self, keys: Iterable[ObjectKey]) -> list[ObjectKey]:
         """The keys among ``keys`` with an own write that no watch told of; they count as told from now on."""
-        entries = [(key, self._entries[key]) for key in keys if key in self._entries]
-        told = [(key, entry) for key, entry in entries if entry.unannounced]
-        for _, entry in told:
-            entry.unannounced = False
-        return [key for key, _ in told]
+        told = [key for key in keys if self.is_unannounced(key)]
+        for key in told:
+            self._entries[key].unannounced = False
+        return told
 
-    def _put(self, obj: dict[str, Any], version: Version, *, unannounced: bool) -> None:
-        metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-        # Copied, because what orjson gives keeps the buffer of several KiB that it was written into.
-        raw = memoryview(orjson.dumps({**obj, "metadata": metadata})).tobytes()
-        self._entries[key_of(obj)] = _Entry(version, raw, unannounced)
+    def _put(self, new: Encoded, *, unannounced: bool) -> None:
+        self._entries[new.key] = _Entry(new.version, new.raw, unannounced)
 
     def _bury(self, uid: str, resource_version: int) -> None:
         self._deleted[uid] = max(resource_version, self._deleted.get(uid, 0))

@@ -12,7 +12,7 @@ from functools import partial
 
 from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
-from tmc.core.reflector import Reflector
+from tmc.core.reflector import Reflector, any_tempo
 from tmc.core.workqueue import RetryAfter, WorkQueue
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 16
 STEPS_AT_A_TIME = 12
+PHASES: dict[Side, float] = {"member": 0.0, "hub": 0.5}  # of a floor: when each side is compared
 DRIFT_WINDOW_SECONDS = 60.0
 DRIFT_REPAIRS_PER_WINDOW = 5
 
@@ -42,10 +43,14 @@ class KindSyncer:
         self._resources = resources
         self._waiting = ends.metrics.waiting(kind.name)
         self._queue: WorkQueue[ObjectKey] = WorkQueue(kind.name)
+        tempo = any_tempo()
         self._reflectors: dict[Side, Reflector] = {
-            side: Reflector(ends.clients[side], resources[side], on_change=partial(self._noticed, side), floor=floor)
-            for side in ends.clients
-        }
+            side: Reflector(
+                ends.clients[side], resources[side], on_change=partial(self._noticed, side), floor=floor,
+                tempo=tempo, phase=phase,  # the two never compare at the same moment
+            )
+            for side, phase in PHASES.items()
+        }  # fmt: skip
         stores = {side: reflector.store for side, reflector in self._reflectors.items()}
         self._stores = stores
         self._executor = Executor(ends, kind, resources, stores)
