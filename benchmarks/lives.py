@@ -29,14 +29,14 @@ async def measure(fabric: Fabric, lives: int, queues: int) -> list[Row]:
     return found
 
 
-async def parcels(clusters: Clients, lives: int) -> Counts:
-    """Created on east, its status changed on west when everybody has seen the last change, deleted on east."""
+async def parcels(clusters: Clients, lives: int, origin: str = "east") -> Counts:
+    """Created on `origin`, its status changed on west when everybody has seen the last change, deleted on `origin`."""
     async with AsyncExitStack() as up:
         views = await _views(up, clusters, OURS)
         before = await settled(clusters, OURS.plural)
         for number in range(lives):
             name = f"life-{number}"
-            made = await clusters["east"].create(OURS, parcel(OURS, name), field_manager=MANAGER)
+            made = await clusters[origin].create(OURS, parcel(OURS, name), field_manager=MANAGER)
             await everywhere(views, lambda objects, name=name: name in objects, f"{name} is there")
             for step in range(1, STATUSES + 1):
                 await clusters["west"].patch(
@@ -45,7 +45,7 @@ async def parcels(clusters: Clients, lives: int) -> Counts:
                 await everywhere(
                     views, lambda objects, n=name, s=step: step_of(objects.get(n, {})) == s, f"{name} shows {step}"
                 )
-            await clusters["east"].delete(OURS, name, NAMESPACE, uid=made["metadata"]["uid"])
+            await clusters[origin].delete(OURS, name, NAMESPACE, uid=made["metadata"]["uid"])
             await everywhere(views, lambda objects, name=name: name not in objects, f"{name} is gone")
         return difference(
             of_resource(before, OURS.plural), of_resource(await settled(clusters, OURS.plural), OURS.plural)

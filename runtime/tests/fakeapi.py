@@ -389,6 +389,9 @@ def _apply_json_patch(obj: Object, operation: Object) -> None:
         if isinstance(target, list):
             place = len(target) if last == "-" else int(last)
         match operation["op"]:
+            case "test" if operation["value"] is None and isinstance(target, dict):
+                if target.get(place) is not None:  # what is not there is null
+                    raise refused
             case "test":
                 if target[place] != operation["value"]:
                     raise refused

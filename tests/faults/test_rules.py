@@ -141,6 +141,7 @@ def write(verb: str, body: Any, process: str = "syncer-west", subresource: str =
         (write("DELETE", None), "unconditional delete"),
         (write("PATCH", [{"op": "add", "path": "/spec"}]), "unconditional write"),
         (write("PATCH", [{"op": "replace", "path": "/metadata/resourceVersion"}]), None),
+        (write("PATCH", [{"op": "test", "path": "/metadata/uid"}, {"op": "remove", "path": "/spec"}]), None),
         (write("PATCH", {"metadata": {"resourceVersion": "1"}}, subresource="status"), None),
         (write("PATCH", {"metadata": {"resourceVersion": "1"}}, "syncer-east", "status"), "second status writer"),
     ],

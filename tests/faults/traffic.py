@@ -24,7 +24,7 @@ def judge_traffic(journal: Iterable[Entry], hub: str, hub_writer: str) -> list[V
         if call.verb == "DELETE" and not ((entry.body or {}).get("preconditions") or {}).get("uid"):
             found.append(Violation("unconditional delete", str(call), "has no uid precondition"))
         if call.verb == "PATCH" and call.resource not in UNCONDITIONAL and not conditional(entry.body):
-            found.append(Violation("unconditional write", str(call), "names no resourceVersion"))
+            found.append(Violation("unconditional write", str(call), "names no resourceVersion or uid"))
         status = (call.cluster, call.resource, call.subresource) == (hub, "taskqueues", "status")
         if status and entry.status < 300 and call.process != hub_writer and entry.status:
             found.append(Violation("second status writer", str(call), f"answered {entry.status}"))
@@ -34,7 +34,7 @@ def judge_traffic(journal: Iterable[Entry], hub: str, hub_writer: str) -> list[V
 def conditional(body: Any) -> bool:
     if isinstance(body, dict):
         return bool((body.get("metadata") or {}).get("resourceVersion"))
-    return any(op.get("path") == "/metadata/resourceVersion" for op in body or ())
+    return any(op.get("path") in ("/metadata/resourceVersion", "/metadata/uid") for op in body or ())
 
 
 class Ledger:

@@ -85,7 +85,7 @@ def _after(old: Obj | None, op: Create | Delete | Patch, said: Facts, version: i
     assert old is not None
     if isinstance(op, Delete):
         return deleted(old)
-    return patched(old, op.patch[1:], op.subresource, has_status=said.has_status)
+    return patched(old, op.patch, op.subresource, has_status=said.has_status)
 
 
 def _stored(obj: Obj | None, version: int) -> Obj | None:

@@ -59,7 +59,8 @@ def judge(member: Obj | None, hub: Obj | None, facts: Facts, operations: list[Op
             case Patch():
                 _judge_patch(now, facts, operation)
                 paths = [str(op["path"]) for op in operation.patch]
-                stripped = stripped or (operation.side == "hub" and "/metadata/finalizers" in paths)
+                off = any(path.startswith("/metadata/finalizers") for path in paths)
+                stripped = stripped or (operation.side == "hub" and off)
             case Bury():
                 need(not stripped, "what may vanish is buried before")
                 _judge_bury(now, facts, operation)
@@ -133,14 +134,9 @@ def _judge_patch(now: dict[str, Obj | None], facts: Facts, operation: Patch) -> 
     before = now[operation.side]
     need(before is not None, "what is not there cannot be changed")
     assert before is not None
-    guard, *ops = operation.patch
-    seen = before["metadata"]["resourceVersion"]
-    wanted = {"op": "replace", "path": "/metadata/resourceVersion", "value": seen}
-    need(guard == wanted, "a patch is guarded by what was seen")
-    need(ops, "a patch that changes nothing is not sent")
-    after = patched(before, ops, operation.subresource, has_status=facts.has_status)
+    _judge_guard(before, operation)
+    after = patched(before, operation.patch, operation.subresource, has_status=facts.has_status)
     need(after is not before, "a patch that changes nothing is not sent")
-    need(after is not None or operation.last, "what may vanish is said to")
     left = after or {**before, "metadata": {k: v for k, v in before["metadata"].items() if k != "finalizers"}}
     _judge_status(now, facts, operation, before, left)
     if operation.side == "hub":
@@ -149,6 +145,26 @@ def _judge_patch(now: dict[str, Obj | None], facts: Facts, operation: Patch) -> 
         _judge_own(now, facts, operation, before, left)
     else:
         _judge_copy(now, facts, operation, before, left)
+
+
+def _judge_guard(before: Obj, operation: Patch) -> None:
+    """What was seen of the object, or, for one finalizer on the hub, which object it is and what that rests on."""
+    guard, *ops = operation.patch
+    seen = before["metadata"]["resourceVersion"]
+    if guard == {"op": "replace", "path": "/metadata/resourceVersion", "value": seen}:
+        return
+    wanted = {"op": "test", "path": "/metadata/uid", "value": before["metadata"]["uid"]}
+    need(guard == wanted, "a patch is guarded by what was seen, or at least by the uid")
+    *tests, change = ops
+    need(all(op["op"] == "test" for op in tests), "what is not guarded by all that was seen changes one thing")
+    known = {op["path"]: op["value"] for op in tests}
+    path, entries = change["path"], "/metadata/finalizers"
+    need(operation.side == "hub" and path.startswith(entries), "and that is a finalizer on the hub")
+    if change["op"] == "remove":
+        need(known.get(path) in finalizers(before), "an entry goes that is known by its value")
+        return
+    need(known.get("/metadata/deletionTimestamp", "unknown") is None, "only what lives is held")
+    need(path == f"{entries}/-" or known.get(entries, "unknown") is None, "a list is made where there is none")
 
 
 def _judge_status(now: dict[str, Obj | None], facts: Facts, operation: Patch, before: Obj, after: Obj) -> None:

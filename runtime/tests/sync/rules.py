@@ -18,6 +18,10 @@ class BadPatch(Exception):
     """422: a JSON patch that no API server could apply, whatever else has happened. The planner must never send it."""
 
 
+class Overtaken(Exception):
+    """409 or 422: the object is not (any more) what the patch says it is."""
+
+
 class Forbidden(Exception):
     """422: a finalizer would be added to an object that is being deleted."""
 
@@ -33,14 +37,18 @@ def created(body: Obj, uid: str, *, has_status: bool = True) -> Obj:
 
 
 def patched(old: Obj, ops: Ops, subresource: str, *, has_status: bool = True) -> Obj | None:
-    """The object after `ops` (without its guard); None: its last finalizer went while it was being deleted.
+    """The object after `ops`; None: its last finalizer went while it was being deleted.
 
-    Raises BadPatch, Forbidden.
+    Raises Overtaken, BadPatch, Forbidden.
     """
     new = old
     for op in ops:
         tokens = [t.replace("~1", "/").replace("~0", "~") for t in op["path"].split("/")[1:]]
-        new = _applied(new, tokens, op)
+        if op["op"] == "test" or tokens == ["metadata", "resourceVersion"]:
+            if _at(new, tokens) != op["value"]:
+                raise Overtaken(f"{op} does not hold")
+        else:
+            new = _applied(new, tokens, op)
     return changed(old, _of_subresource(old, new, subresource, has_status), has_status=has_status)
 
 
@@ -81,8 +89,20 @@ def _of_subresource(old: Obj, new: Obj, subresource: str, has_status: bool) -> O
     return {**kept, "status": old["status"]} if "status" in old else kept
 
 
+def _at(node: Any, tokens: list[str]) -> Any:
+    """None: nothing is there."""
+    for token in tokens:
+        if isinstance(node, list):
+            node = dict(enumerate(node)).get(int(token))
+        else:
+            node = node.get(token) if isinstance(node, dict) else None
+    return node
+
+
 def _applied(node: Any, tokens: list[str], op: dict[str, Any]) -> Any:
     token, *rest = tokens
+    if isinstance(node, list):
+        return _applied_to_list(node, tokens, op)
     if not isinstance(node, dict) or ((rest or op["op"] != "add") and token not in node):
         raise BadPatch(f"{op} does not fit {node!r}")
     if rest:
@@ -90,3 +110,13 @@ def _applied(node: Any, tokens: list[str], op: dict[str, Any]) -> Any:
     if op["op"] == "remove":
         return {k: v for k, v in node.items() if k != token}
     return {**node, token: op["value"]}
+
+
+def _applied_to_list(node: list[Any], tokens: list[str], op: dict[str, Any]) -> list[Any]:
+    """An entry is added at the end, or one that is there goes: nothing else is made use of."""
+    [token] = tokens
+    if (op["op"], token) == ("add", "-"):
+        return [*node, op["value"]]
+    if op["op"] != "remove" or not int(token) < len(node):
+        raise BadPatch(f"{op} does not fit {node!r}")
+    return [*node[: int(token)], *node[int(token) + 1 :]]

@@ -210,6 +210,8 @@ class Model:
             judge_change(self, state, after, member, op)
         if isinstance(op, Create | Patch):
             after = self._shown(after, member, cluster)
+        if isinstance(op, Patch) and not after.objects[cluster]:
+            return after, IDLE
         at = flight.at + 1
         return after, Flight(flight.plan, at) if at < len(ops) else IDLE
 
@@ -238,9 +240,10 @@ class Model:
         if isinstance(op, Delete):
             fits = old["metadata"]["uid"] == op.uid
             return self.put(state, cluster, self.keep(rules.deleted(old))) if fits else None
-        if op.patch[0]["value"] != old["metadata"]["resourceVersion"]:
+        try:
+            new = rules.patched(old, op.patch, op.subresource, has_status=self.has_status)
+        except rules.Overtaken:
             return None
-        new = rules.patched(old, op.patch[1:], op.subresource, has_status=self.has_status)
         return self.put(state, cluster, self.keep(new))
 
     def born(self, state: State, cluster: int, body: Obj) -> State:
@@ -341,7 +344,7 @@ class Model:
 
 
 def _effective(operations: list[Operation]) -> tuple[Operation, ...]:
-    """As far as the executor goes with a plan: to a deletion, a release, or a second patch of the same side."""
+    """As far as the executor goes with a plan: to a deletion, or a second patch of the same side."""
     done: list[Operation] = []
     touched: set[str] = set()
     for op in operations:
@@ -352,7 +355,7 @@ def _effective(operations: list[Operation]) -> tuple[Operation, ...]:
         done.append(op)
         if isinstance(op, Create | Patch):
             touched.add(op.side)
-        if isinstance(op, Delete) or (isinstance(op, Patch) and op.last):
+        if isinstance(op, Delete):
             break
     return tuple(done)
 

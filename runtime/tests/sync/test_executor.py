@@ -36,7 +36,7 @@ async def test_what_vanishes_by_our_write_is_left_to_the_watch() -> None:
         trio.apis["east"].remove(WIDGETS, "w", "default")
         own = trio.apis["east"].get(WIDGETS, "w", "default")
         ops = guarded([{"op": "remove", "path": "/metadata/finalizers"}], own)
-        release = Patch("member", ops, "the last finalizer", last=True)
+        release = Patch("member", ops, "the last finalizer")
         assert await trio.syncers["east"]._executor.carry_out(KEY, release) is Outcome.WAIT
         assert not trio.shown("east")
 

@@ -19,7 +19,7 @@ Obj = dict[str, Any]
 
 
 class Refused(Exception):
-    """409: the guard, the uid or the name did not fit."""
+    """409 or 422: the guard, the uid or the name did not fit."""
 
 
 class Cluster:
@@ -49,9 +49,10 @@ class Cluster:
         old = self.objects.get(name)
         if old is None:
             raise Refused(f"{name} is not on {self.name}")
-        if ops[0]["value"] != old["metadata"]["resourceVersion"]:
-            raise Refused("resourceVersion")
-        new = rules.patched(old, ops[1:], subresource, has_status=self.has_status)
+        try:
+            new = rules.patched(old, ops, subresource, has_status=self.has_status)
+        except rules.Overtaken as overtaken:
+            raise Refused(str(overtaken)) from overtaken
         return old if new is old else self._store(name, new)
 
     def write(self, name: str, change: Any) -> None:

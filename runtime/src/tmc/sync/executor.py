@@ -1,8 +1,8 @@
 """Carrying out one operation of a plan against the API servers.
 
-Nothing is retried blindly. A refusal that means "your view is old" (409, a proof that fails) reads the object afresh
-and asks for a new plan; a refusal that means "never like this" (403, 422, 413) is told to the user and tried again
-rarely; all else is raised, and the work queue backs off.
+Nothing is retried blindly. A refusal that means "your view is old" (409, a proof that fails, a patch's own `test` that
+fails) reads the object afresh and asks for a new plan; a refusal that means "never like this" (403, any other 422, 413)
+is told to the user and tried again rarely; all else is raised, and the work queue backs off.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tmc.core.workqueue import RetryAfter
 from tmc.sync import names
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind, tombstone_body
-from tmc.sync.image import PatchOps, guarded, pointer
+from tmc.sync.image import PatchOps, guarded, passes, pointer, seen_version
 from tmc.sync.objects import (
     Object,
     annotations_of,
@@ -37,6 +37,7 @@ from tmc.sync.objects import (
     uid_of,
 )
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
+from tmc.sync.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Executor:
         self._recorders = {side: EventRecorder(client, "tmc-syncer") for side, client in ends.clients.items()}
         self._futile: defaultdict[ObjectKey, dict[tuple[Side, str], bytes]] = defaultdict(dict)
         self._refused_once: set[ObjectKey] = set()
+        self.patience = Patience()
         self.writes: defaultdict[str, int] = defaultdict(int)
         self.troubles: dict[ObjectKey, str] = {}  # what is refused or waited for, in words, until it is settled
 
@@ -90,8 +92,7 @@ class Executor:
         try:
             return await self._dispatch(key, operation)
         except (Conflict, AlreadyExists) as error:
-            self._ends.metrics.conflict(self.kind.name, getattr(operation, "side", "hub"))
-            log.debug("view was old", extra={"key": str(key), "why": operation.why, "error": str(error)})
+            self._view_was_old(key, operation, error)
             await self._read_afresh(key, getattr(operation, "side", "hub"))
             return Outcome.LOOK_AGAIN
         except NotFound as error:
@@ -101,7 +102,26 @@ class Executor:
                 await self._wait_for_namespace(key, operation, "is being deleted")
             raise await self._refusal(key, operation, error) from error
         except (Invalid, PayloadTooLarge) as error:
+            if isinstance(operation, Patch) and isinstance(error, Invalid) and await self._overtaken(key, operation):
+                self._view_was_old(key, operation, error)
+                return Outcome.LOOK_AGAIN
             raise await self._refusal(key, operation, error) from error
+
+    def _view_was_old(self, key: ObjectKey, operation: Operation, error: ApiError) -> None:
+        self._ends.metrics.conflict(self.kind.name, getattr(operation, "side", "hub"))
+        log.debug("view was old", extra={"key": str(key), "why": operation.why, "error": str(error)})
+
+    async def _overtaken(self, key: ObjectKey, patch: Patch) -> bool:
+        """Whether a `test` of a refused patch fails on the object as it is now: the answer alone does not tell.
+
+        Raises RetryAfter when there is no such object any more.
+        """
+        if not any(op["op"] == "test" for op in patch.patch):
+            return False
+        found = await self._read_afresh(key, patch.side)
+        if found is None:
+            raise RetryAfter(LAGGING_VIEW_SECONDS)
+        return not passes(patch.patch, found)
 
     @property
     def total_writes(self) -> int:
@@ -127,6 +147,7 @@ class Executor:
         """Nothing is left to do for this object: forget what was learnt on the way."""
         self._futile.pop(key, None)
         self._refused_once.discard(key)
+        self.patience.settled(key)
         self.troubles.pop(key, None)
 
     async def _dispatch(self, key: ObjectKey, operation: Operation) -> Outcome:
@@ -163,9 +184,11 @@ class Executor:
             subresource=operation.subresource,
         )
         self._count(operation)
-        if operation.last and is_deleting(patched):
+        if is_deleting(patched) and not finalizers_of(patched):
+            # That was the last one: the answer shows an object that is gone.
+            self.patience.ended(key, operation, uid_of(patched))
             return Outcome.WAIT
-        if resource_version(patched) == operation.patch[0]["value"]:
+        if resource_version(patched) == seen_version(operation.patch):
             # The server changed nothing (it prunes or defaults what we would write): do not ask it again and again.
             self._futile[key][(operation.side, operation.why)] = self._fingerprint(key, operation)
             return Outcome.UNCHANGED
@@ -176,6 +199,7 @@ class Executor:
         side = operation.side
         await self._ends.clients[side].delete(self._resources[side], key.name, key.namespace, uid=operation.uid)
         self._count(operation)
+        self.patience.ended(key, operation, operation.uid)
         return Outcome.WAIT
 
     async def _bury(self, key: ObjectKey, operation: Bury) -> Outcome:

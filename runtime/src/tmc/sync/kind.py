@@ -162,16 +162,14 @@ class KindSyncer:
             if isinstance(operation, Tell) and in_vain:
                 continue  # what it would tell of did not happen
             if isinstance(operation, Patch):
-                in_vain = self._executor.is_futile(key, operation)
+                in_vain = self._executor.is_futile(key, operation) or self._lets_others_go_first(key, operation)
                 if in_vain:
                     continue
                 if operation.side in touched:
                     return True
                 self._restrain(key, operation)
-            if isinstance(operation, Delete | Patch) and not await self._goes_alone(key, operation):
-                return True
-            if isinstance(operation, Delete) and operation.braked and not self._may_go(operation.uid):
-                return False
+            if (instead := await self._instead_of(key, operation)) is not None:
+                return instead
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
@@ -184,6 +182,30 @@ class KindSyncer:
                 self._note(key, operation)
             progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
+
+    async def _instead_of(self, key: ObjectKey, operation: Operation) -> bool | None:
+        """None: carry it out. Otherwise the plan ends here; whether another one is made at once, or upon news."""
+        if isinstance(operation, Delete | Patch):
+            if self._awaits_news(key, operation):
+                return False
+            if not await self._goes_alone(key, operation):
+                return True
+        if isinstance(operation, Delete) and operation.braked and not self._may_go(operation.uid):
+            return False
+        return None
+
+    def _awaits_news(self, key: ObjectKey, operation: Delete | Patch) -> bool:
+        """An object that our own write has ended is written to no more, though the watch has yet to tell of it."""
+        seen = self._stores[operation.side].version(key)
+        return seen is not None and self._comes_later(key, self._executor.patience.news(key, operation, seen.uid))
+
+    def _lets_others_go_first(self, key: ObjectKey, patch: Patch) -> bool:
+        return self._comes_later(key, self._executor.patience.turn(key, patch))
+
+    def _comes_later(self, key: ObjectKey, seconds: float) -> bool:
+        if seconds:
+            self._queue.add_after(key, seconds)
+        return seconds > 0
 
     async def _goes_alone(self, key: ObjectKey, operation: Delete | Patch) -> bool:
         """A deletion is evidence unless its cluster loses the whole kind, or the hub the namespace: then look again."""

@@ -2,7 +2,7 @@
 
 `Side` is the cluster an operation touches. `Proof` is a fact that must be confirmed by a live, consistent read just
 before the write, because a view that lags could have misled the planner; everything else is protected by
-preconditions (uid, resourceVersion) that the API server itself checks.
+preconditions (uid, resourceVersion, a `test` of what the write rests on) that the API server itself checks.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Apply a guarded JSON patch. `last` says that the object may vanish by it (its last finalizer goes).
+    """Apply a guarded JSON patch.
 
+    `turn` is the number of members that had better write to the same object before this one, so that no two collide.
     `aim` is a fingerprint of what the object is to look like: the same aim again and again means that somebody else
     keeps changing it back. `alone`: see `Delete`.
     """
@@ -47,7 +48,7 @@ class Patch:
     why: str
     subresource: str = ""
     proof: Proof | None = None
-    last: bool = False
+    turn: int = 0
     aim: str = ""
     alone: Scope = ""
 

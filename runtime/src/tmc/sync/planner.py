@@ -38,6 +38,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tmc.sync import names
+from tmc.sync.held import let_go, take_hold
 from tmc.sync.image import Image, PatchOps, born, changes, guarded, image_of_copy, image_of_origin, pointer
 from tmc.sync.objects import (
     Object,
@@ -171,7 +172,7 @@ def _without_trouble(own: Object) -> PatchOps:
 
 def _unhold(own: Object, why: str, proof: Proof | None) -> Patch:
     left = [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER]
-    return Patch("member", guarded(_with_finalizers(own, left), own), why, proof=proof, last=not left)
+    return Patch("member", guarded(_with_finalizers(own, left), own), why, proof=proof)
 
 
 def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
@@ -222,7 +223,7 @@ def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | No
     left = others if facts.grace_over else [*others, *waited_for]
     if facts.quarantined or len(left) == len(finalizers_of(hub)):
         return []
-    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "not waited for", proof=proof, last=not left)
+    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "not waited for", proof=proof)
     if not (bury and facts.grace_over and waited_for):
         return [strip]
     pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in waited_for))
@@ -260,8 +261,7 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         return []  # our own hub copy without its origin object: absence is no evidence
     image = _image_on_hub(hub, source, facts)
     if names.finalizer_of(facts.member) not in finalizers_of(hub):
-        ops = _with_finalizers(hub, [*finalizers_of(hub), names.finalizer_of(facts.member)])
-        return [Patch("hub", guarded(ops, hub), "this member will hold a copy")]
+        return [take_hold(hub, facts.member, facts.members)]
     if copy is None:
         waits = _restores(None, hub, facts)
         return [Create("member", born(image, hub, (), waits_for_status=waits), "copy", _aim(image))]
@@ -282,18 +282,9 @@ def _remove(
     if not facts.keeps:
         return Delete("member", uid_of(copy), why, proof, alone, braked)
     ops: PatchOps = [{"op": "remove", "path": f"/metadata/labels/{pointer(names.ORIGIN)}"}]
-    marks = (
-        names.ORIGIN_UID,
-        names.ORIGIN_CLUSTER_UID,
-        names.ORIGIN_GENERATION,
-        names.ORIGIN_KEYS,
-        names.STATUS_PENDING,
-    )
-    ops += [
-        {"op": "remove", "path": f"/metadata/annotations/{pointer(mark)}"}
-        for mark in marks
-        if mark in annotations_of(copy)
-    ]
+    origin = (names.ORIGIN_UID, names.ORIGIN_CLUSTER_UID, names.ORIGIN_GENERATION, names.ORIGIN_KEYS)
+    marks = [mark for mark in (*origin, names.STATUS_PENDING) if mark in annotations_of(copy)]
+    ops += [{"op": "remove", "path": f"/metadata/annotations/{pointer(mark)}"} for mark in marks]
     ops += _with_annotation(copy, names.SYNC_STATE, names.KEPT)
     return Patch("member", guarded(ops, copy), f"kept, although {why}", proof=proof, alone=alone)
 
@@ -345,12 +336,7 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
 
 def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
     """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name here."""
-    mine = names.finalizer_of(facts.member)
-    if mine not in finalizers_of(hub):
-        return []
-    left = [f for f in finalizers_of(hub) if f != mine]
-    ops = guarded(_with_finalizers(hub, left), hub)
-    return [Patch("hub", ops, "no copy here any more", proof=Proof("member", instead), last=not left)]
+    return [*let_go(hub, facts.member, facts.members, Proof("member", instead))]
 
 
 def _orphan(copy: Object, facts: Facts) -> list[Operation]:
