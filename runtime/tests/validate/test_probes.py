@@ -46,7 +46,9 @@ def test_the_probes_of_a_running_validation_are_left_alone() -> None:
     assert not is_abandoned(owned(host="elsewhere", pid=1), NOW)
 
 
-@pytest.mark.parametrize("since", ["2020-01-01T00:00:00+00:00", (NOW - timedelta(minutes=11)).isoformat()])
+@pytest.mark.parametrize(
+    "since", ["2020-01-01T00:00:00+00:00", (NOW - timedelta(minutes=11)).isoformat()], ids=["years", "minutes"]
+)
 def test_a_probe_that_is_too_old_is_abandoned(since: str) -> None:
     assert is_abandoned(owned(host="elsewhere", since=since), NOW)
 
