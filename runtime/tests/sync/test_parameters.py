@@ -73,6 +73,17 @@ async def test_it_is_made_and_follows_the_hub(pair: Pair) -> None:
     assert made["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "tmc.cross_cluster"}
 
 
+async def test_it_names_the_candidates_while_there_are_any(pair: Pair) -> None:
+    async with pair.running():
+        await eventually(lambda: pair.data != {})
+        with_heirs = declared()
+        with_heirs["spec"]["failover"] = {"candidates": ["east", "west"], "afterSeconds": 60}
+        pair.hub.put(SYNCED_RESOURCES, with_heirs)
+        await eventually(lambda: pair.data.get("failover") == "east,west")
+        pair.hub.put(SYNCED_RESOURCES, declared())
+        await eventually(lambda: pair.data == {"processor": "west", "epoch": "1", "statusWriters": ""})
+
+
 async def test_a_new_processor_is_mirrored_when_its_copies_are_level(pair: Pair) -> None:
     async with pair.running() as fabric:
         await eventually(lambda: pair.data != {})
