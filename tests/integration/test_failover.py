@@ -1,0 +1,166 @@
+"""The processor's member is lost while work goes on, and a candidate takes over: on three real control planes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.deployed_fabric import Fabric
+from tests.integration.taskqueues import SYNCED_RESOURCES, TASK_QUEUES, eventually, refusal
+from tests.integration.test_fabric import (
+    Clients,
+    Obj,
+    clusters,
+    completed_everywhere,
+    create,
+    delete,
+    fresh,
+    gone_everywhere,
+    queue,
+    shown,
+)
+from tests.integration.test_move_processor import Observer, finished_by_east, observers, recorded
+from tmc.api.client import ApiClient
+from tmc.api.errors import Forbidden
+from tmc.api.kubeconfig import load_kubeconfig
+from tmc.api.resource import EVENTS
+from tmc.sync.parameters import CONFIG_MAPS
+
+__all__ = ["clusters", "observers"]
+QUEUES, TASKS = 8, 6
+LOST = ("taskqueue-controller-west", "kcp-syncer-west")
+SECONDS = 30  # the shortest
+ON = ("-e", json.dumps({"tmc_failover_candidates": ["east"], "tmc_failover_after": SECONDS}))
+
+
+@pytest.fixture
+def failover(fabric: Fabric) -> Iterator[None]:
+    """East is a candidate. However the test ends: west is awake and the processor again, and there is no failover."""
+    fabric.play_or_fail("deploy", "-e", "tmc_provider=embedded", *ON)
+    try:
+        yield
+    finally:
+        for program in LOST:
+            os.kill(fabric.pid(program), signal.SIGCONT)
+        fabric.play_or_fail("deploy", "-e", "tmc_provider=embedded")
+    assert not [program for program in fabric.programs() if "taskqueue-controller-east" in program]
+
+
+async def test_a_candidate_takes_over_what_a_lost_member_worked_on(
+    fabric: Fabric, clusters: Clients, observers: Any, failover: None
+) -> None:
+    hub = clusters["kcp"]
+    fabric.play_or_fail("move-processor", "-e", "tmc_processor=west", *ON)  # one controller works, the other stands by
+    before = await processor(hub)
+    assert before[0] == "west"
+    names = [fresh("over") for _ in range(QUEUES)]
+    observed: dict[str, Observer] = observers(names)
+    origins = {name: ("east", "west", "kcp")[i % 3] for i, name in enumerate(names)}
+    for name, origin in origins.items():
+        await create(clusters[origin], slow(name))
+    await eventually(lambda: begun(hub, names), "some work is done, and some is not")
+    for program in LOST:
+        os.kill(fabric.pid(program), signal.SIGSTOP)
+    known = {name: done(await shown(hub, name)) for name in names}
+    assert 0 < sum(map(len, known.values())) < QUEUES * TASKS
+
+    await eventually(lambda: heard_no_more(hub), "west is said to be silent")
+    await eventually(lambda: moved(hub), "east is the processor")
+
+    assert await processor(hub) == ("east", before[1] + 1)
+    seen = {name: await eventually(lambda n=name: finished_by_east(clusters, n), f"{name} is done") for name in names}
+    assert {status["processingCluster"] for status in seen.values()} >= {"east-controller"}
+    for name, tasks in known.items():
+        assert tasks.items() <= done({"status": seen[name]}).items(), "what the hub knew to be done was done again"
+    await told(fabric, clusters, before[1] + 1)
+
+    for program in LOST:
+        os.kill(fabric.pid(program), signal.SIGCONT)
+    await eventually(lambda: moved(clusters["west"]), "west has heard of it")
+    for name in names:
+        everywhere = await completed_everywhere(clusters, name)
+        assert everywhere["kcp"]["status"] == seen[name], "west, which came back, changed what the hub says"
+    assert await processor(hub) == ("east", before[1] + 1), "nothing moves back by itself"
+    for cluster, observer in observed.items():
+        for name, statuses in observer.seen.items():
+            progress = [status.get("completedTasks", 0) for status in statuses]
+            assert progress == sorted(progress), f"progress of {name} went back on {cluster}: {progress}"
+    known_twice = {
+        what: n
+        for what, n in recorded(fabric.state_dir / "logs", set(names)).items()
+        if n > 1 and what[1] in known[what[0].partition("/")[2]]
+    }
+    assert not known_twice, f"tasks that the hub knew to be done and that were recorded as done again: {known_twice}"
+    await no_candidate_takes_over(fabric)
+    for name, origin in origins.items():
+        await delete(clusters[origin], name)
+        await gone_everywhere(clusters, name)
+
+
+def slow(name: str) -> Obj:
+    made = queue(name, tasks=TASKS, parallelism=1)
+    for task in made["spec"]["tasks"]:
+        task["simulate"] = {"duration": "500ms"}
+    return made
+
+
+def done(obj: Obj | None) -> dict[str, Obj]:
+    """The tasks that succeeded, as the hub shows them, by name."""
+    tasks = ((obj or {}).get("status") or {}).get("tasks") or []
+    return {task["name"]: task for task in tasks if task["state"] == "Succeeded"}
+
+
+async def begun(hub: ApiClient, names: list[str]) -> bool:
+    found = [len(done(await shown(hub, name))) for name in names]
+    return QUEUES <= sum(found) < QUEUES * TASKS
+
+
+async def processor(client: ApiClient) -> tuple[str, int]:
+    spec = (await client.get(SYNCED_RESOURCES, TASK_QUEUES.name))["spec"]
+    return spec["processor"], spec["epoch"]
+
+
+async def moved(client: ApiClient) -> bool:
+    return (await processor(client))[0] == "east"
+
+
+async def heard_no_more(hub: ApiClient) -> bool:
+    entries = (await hub.get(SYNCED_RESOURCES, TASK_QUEUES.name))["status"]["members"]
+    return {"Silent"} == {entry["state"] for entry in entries if entry["name"] == "west"}
+
+
+async def told(fabric: Fabric, clusters: Clients, epoch: int) -> None:
+    """A condition on the hub, an Event on the new processor, and a number."""
+
+    async def condition() -> str:
+        shown = (await clusters["kcp"].get(SYNCED_RESOURCES, TASK_QUEUES.name))["status"]["conditions"]
+        return next((c["message"] for c in shown if (c["type"], c["status"]) == ("FailedOver", "True")), "")
+
+    message = await eventually(condition, "the condition FailedOver")
+    assert message.startswith("the syncer of west was not heard of for ")
+    assert message.endswith(f"east works on the kind, epoch {epoch}")
+    events = (await clusters["east"].list(EVENTS, "default")).items
+    assert message in [event["message"] for event in events if event["reason"] == "FailedOver"]
+    url = (fabric.state_dir / "run" / "kcp-syncer-east.url").read_text().strip()
+    metrics = await asyncio.to_thread(lambda: urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode())
+    assert f'tmc_sync_failovers_total{{kind="{TASK_QUEUES.name}"}} 1.0' in metrics
+
+
+async def no_candidate_takes_over(fabric: Fabric) -> None:
+    """West's syncer, with its own credential: it may neither read nor write what a failover begins with."""
+    credential = next((fabric.state_dir / "credentials" / "west").glob("*hub*.kubeconfig"))
+    async with ApiClient(load_kubeconfig(credential)) as west:
+        patch: Obj = {"data": {"processor": "west", "epoch": "99"}}
+        write = west.patch(CONFIG_MAPS, TASK_QUEUES.name, "tmc-system", patch, field_manager="test")
+        assert isinstance(await refusal(write), Forbidden)
+        spec = {"spec": {"processor": "west", "epoch": 99}}
+        assert isinstance(
+            await refusal(west.patch(SYNCED_RESOURCES, TASK_QUEUES.name, "", spec, field_manager="test")), Forbidden
+        )
