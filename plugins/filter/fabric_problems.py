@@ -24,6 +24,11 @@ options:
     description: The cluster whose controller works on the TaskQueues. Must be one of the clusters.
     type: str
     required: true
+  candidates:
+    description: The members that may take the TaskQueues over in a failover. Each must be a member.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -48,7 +53,9 @@ MAX_NAME = 40
 RESERVED = ("hub", "sync")
 
 
-def fabric_problems(groups: t.Mapping[str, t.Sequence[str]], processor: str) -> list[str]:
+def fabric_problems(
+    groups: t.Mapping[str, t.Sequence[str]], processor: str, candidates: t.Sequence[str] = ()
+) -> list[str]:
     """One sentence for each thing that keeps these hosts from being a fabric."""
     hubs, members = list(groups.get("hub", [])), list(groups.get("members", []))
     found = []
@@ -68,7 +75,18 @@ def fabric_problems(groups: t.Mapping[str, t.Sequence[str]], processor: str) -> 
             f"tmc_processor '{processor}' is not one of: {', '.join(clusters) or '(no clusters)'}; "
             "set it to one of these, or add the host to the inventory"
         )
-    return found
+    return found + _candidates_problems(candidates, members)
+
+
+def _candidates_problems(candidates: t.Sequence[str], members: list[str]) -> list[str]:
+    if isinstance(candidates, str):
+        return [f"tmc_failover_candidates is the text '{candidates}', not a list; write it as [{candidates}]"]
+    return [
+        f"tmc_failover_candidates: '{name}' is not one of the members: {', '.join(members) or '(none)'}; "
+        "only a member takes over"
+        for name in candidates
+        if name not in members
+    ]
 
 
 def _name_problems(name: str) -> list[str]:

@@ -103,6 +103,20 @@ def test_an_inventory_that_is_no_fabric_is_refused(groups: dict[str, list[str]],
     assert said in problem
 
 
+@pytest.mark.parametrize(
+    ("candidates", "said"),
+    [
+        (["west", "kcp"], "tmc_failover_candidates: 'kcp' is not one of the members: east, west; only a member"),
+        (["north"], "tmc_failover_candidates: 'north' is not one of the members"),
+        ("east", "tmc_failover_candidates is the text 'east', not a list; write it as [east]"),
+    ],
+)
+def test_only_members_are_candidates_for_a_failover(candidates: Any, said: str) -> None:
+    assert fabric_problems(FABRIC, "west", ["west", "east"]) == []
+    (problem,) = fabric_problems(FABRIC, "west", candidates)
+    assert said in problem
+
+
 def test_a_misspelt_tag_is_refused_with_the_one_that_was_meant() -> None:
     known = ["check-status", "check-sync"]
     assert tag_problems(["check-sync", "all"], known) == []
