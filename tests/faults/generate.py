@@ -107,6 +107,19 @@ def long_partitions(writes: Mapping[str, int], seed: int, count: int) -> Iterato
         yield Plan(f"partition-long-{do['partition']}-{seed}-{number}", (Fault(on, do),))
 
 
+def late_writes(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:
+    """The process hears of a reset and goes on; the server gets the write later, when it may have been overtaken."""
+    chance = random.Random(f"late writes {seed}")
+    for number in range(count):
+        process = chance.choice(sorted(writes))
+        on = Match("WRITE", process, nth=chance.randint(1, writes[process] - 4))
+        if number % 2:  # what alone has no precondition
+            process, cluster = chance.choice(LINKS[:4]).split(">")
+            on = Match("CREATE", process, cluster, "taskqueues", nth=chance.randint(1, 3))
+        do = {"late": chance.choice((0.2, 0.6, 1.5, 3.0))}
+        yield Plan(f"late-{process}-{seed}-{number}", (Fault(on, do),))
+
+
 def api_faults(writes: Mapping[str, int], seed: int, count: int) -> Iterator[Plan]:
     """Errors, lost answers, answers that are late, cut short or slow."""
     chance = random.Random(f"API faults {seed}")

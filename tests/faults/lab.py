@@ -9,7 +9,7 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ from tests.faults.pki import self_signed
 from tests.faults.plans import Armed, Fault
 from tests.faults.processes import Processes, processes
 from tests.faults.proxy import FLAP_SECONDS, Link, serving
+from tests.faults.rules import origin_uid
 from tests.integration.conftest import free_ports
 from tests.integration.module_pair import Pair, install
 from tests.integration.throwaway_plane import Plane, throwaway_plane
@@ -86,9 +87,13 @@ class Lab:
         chosen = [link for link in self.links.values() if matches(link, fault.do.get("links", ["*"]))]
         self.soon(self._partition(chosen, fault.do["partition"], fault.do["seconds"]))
 
+    def brings_back(self, obj: dict[str, Any]) -> None:
+        """A creation that comes late may show what is gone already, for a moment."""
+        self.audit.judge.brought_back.add(origin_uid(obj))
+
     # -- hands
 
-    def soon(self, job: Any) -> None:
+    def soon(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(job)
         self._jobs.add(task)
 

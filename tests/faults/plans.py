@@ -17,6 +17,7 @@ the run. `do` names one action and its argument:
 | `error` | status code (`retry_after`: seconds) | the API server is not asked |
 | `cut` | `before`, `withheld` | connection reset: nothing reaches the server, or the answer is lost |
 | `delay` | seconds | the call is late |
+| `late` | seconds | connection reset at once; the server gets the call that much later all the same |
 | `hang` | seconds | accepted and not answered, then reset |
 | `truncate` | bytes | the answer ends in the middle |
 | `drip` | bytes | the answer comes in pieces of this size, 20 ms apart |
@@ -40,7 +41,20 @@ from typing import Any
 
 from tests.faults.calls import WRITES, Call
 
-ON_CALLS = ("kill", "freeze", "error", "cut", "delay", "hang", "truncate", "drip", "snapshot", "stale", "partition")
+ON_CALLS = (
+    "kill",
+    "freeze",
+    "error",
+    "cut",
+    "delay",
+    "late",
+    "hang",
+    "truncate",
+    "drip",
+    "snapshot",
+    "stale",
+    "partition",
+)
 ON_EVENTS = ("drop", "twice", "swap", "gone", "half", "mute")
 ACTIONS = frozenset(ON_CALLS + ON_EVENTS)
 SCOPELESS = frozenset({"LIST", "WATCH"})

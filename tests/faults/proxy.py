@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -41,6 +41,10 @@ class World(Protocol):
     def snapshot(self, name: str, cluster: str) -> dict[str, Any] | None: ...
 
     def partition(self, fault: Fault) -> None: ...
+
+    def soon(self, job: Coroutine[Any, Any, None]) -> None: ...
+
+    def brings_back(self, obj: dict[str, Any]) -> None: ...
 
 
 @dataclass
@@ -121,6 +125,9 @@ class Link:
         await self.when_broken(before=True)
         faults = self.world.armed.due(call) if self.world.armed else []
         for fault in faults:
+            if fault.action == "late":
+                self.world.soon(self._late(request, raw, entry, fault.do["late"]))
+                raise Gone
             made_up = await self._before(call, fault)
             if made_up is not None:
                 return made_up
@@ -133,6 +140,13 @@ class Link:
         for fault in faults:
             await self._withheld(call, fault)
         return await self._give(request, call, faults, web.Response(status=status, headers=headers, body=content))
+
+    async def _late(self, request: web.BaseRequest, raw: bytes, entry: Entry, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        entry.at = time.monotonic()
+        if entry.call.verb == "CREATE":
+            self.world.brings_back(entry.body)
+        entry.status, _, _ = await self._forward(request, raw)
 
     async def when_broken(self, *, before: bool) -> None:
         if self.broken == "hang":

@@ -63,11 +63,15 @@ class Shown:
 
 
 class Judge:
-    """Feed it every event of every cluster. `released` are the uids that users have asked to delete, before they do."""
+    """Feed it every event of every cluster. `released` are the uids that users have asked to delete, before they do.
+
+    `brought_back` are origin uids that a fault itself creates anew: they must go again, but they may be seen.
+    """
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
         self.released: set[str] = set()
+        self.brought_back: set[str] = set()
         self.events = 0
         self._shown: defaultdict[tuple[str, str], Shown] = defaultdict(Shown)
         self._specs: defaultdict[str, set[str]] = defaultdict(set)
@@ -119,9 +123,9 @@ class Judge:
             self._break("wrongful delete", where, f"{kind} of uid {metadata['uid']}, origin {origin_uid(obj)} lives")
 
     def _no_resurrection(self, kind: str, obj: dict[str, Any], where: str, at: float) -> None:
-        gone = self._gone.get(origin_uid(obj))
-        if kind == "ADDED" and gone is not None and at - gone > LATE_SECONDS:
-            self._break("resurrection", where, f"a copy of {origin_uid(obj)}, {at - gone:.1f} s after that was gone")
+        gone = self._gone.get(uid := origin_uid(obj))
+        if kind == "ADDED" and gone is not None and at - gone > LATE_SECONDS and uid not in self.brought_back:
+            self._break("resurrection", where, f"a copy of {uid}, {at - gone:.1f} s after that was gone")
 
     def _clean_copy(self, cluster: str, obj: dict[str, Any], where: str) -> None:
         if not is_copy(obj):

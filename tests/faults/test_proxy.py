@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,12 @@ class World:
 
     def partition(self, fault: Fault) -> None:
         self.asked.append(("partition", fault.do["partition"]))
+
+    def brings_back(self, obj: dict[str, Any]) -> None:
+        self.asked.append(("brings back", obj))
+
+    def soon(self, job: Coroutine[Any, Any, None]) -> None:
+        self.asked.append((asyncio.ensure_future(job),))
 
 
 @dataclass
@@ -142,6 +148,18 @@ async def test_an_error_is_answered_without_asking(bench: Bench) -> None:
         assert json.loads(await answer.read())["reason"] == "TooManyRequests"
     assert bench.world.served == 0
     assert (await bench.patch())[0] == 200
+
+
+async def test_a_late_call_is_reset_and_arrives_all_the_same(bench: Bench) -> None:
+    bench.arm("WRITE", late=0.1)
+    with pytest.raises(Broken):
+        await bench.patch()
+    assert bench.world.served == 0
+    assert (await bench.patch())[0] == 200
+    ((late,),) = bench.world.asked
+    await late
+    assert [entry.status for entry in bench.world.journal] == [200, 200]
+    assert bench.world.served == 2
 
 
 @pytest.mark.parametrize(("position", "served"), [("before", 0), ("withheld", 1)])

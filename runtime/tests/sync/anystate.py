@@ -120,6 +120,7 @@ def any_facts(rng: random.Random) -> Obj:
         "keeps": rng.random() < 0.1,
         "hub_kind_going": rng.random() < 0.05,
         "hub_namespace_going": rng.random() < 0.05,
+        "ended": rng.sample(UIDS, rng.choice((0, 0, 0, 0, 1, 2))),
     }
 
 

@@ -135,7 +135,7 @@ def _smaller(value: Any) -> Iterator[Any]:
         for key, inner in value.items():
             if key in ("member", "hub") and isinstance(inner, dict):
                 yield {**value, key: None}
-            if key in ("members", "tombstones"):
+            if key in ("members", "tombstones", "ended"):
                 continue
             if key not in KEPT and key != "hub":
                 yield {k: v for k, v in value.items() if k != key}

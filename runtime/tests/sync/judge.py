@@ -100,8 +100,10 @@ def _judge_delete(now: dict[str, Obj | None], facts: Facts, operation: Delete) -
         _judge_removal(target, hub, facts, operation)
         return
     need(whose(target, facts.hub_uid)[0] == facts.member_uid, "only our own object's hub copy is ours to delete")
-    need(member is not None, "absence deletes nothing")
-    assert member is not None
+    if member is None:
+        need(whose(target, facts.hub_uid)[1] in facts.ended, "absence deletes nothing")
+        need(operation.proof == Proof("member"), "what ended here is provably not here")
+        return
     same = whose(target, facts.hub_uid)[1] == member["metadata"]["uid"]
     proven = operation.proof == Proof("member", member["metadata"]["uid"])
     need(going(member) if same else proven, "a hub copy goes when its origin goes, or provably is another")
@@ -112,7 +114,8 @@ def _judge_removal(copy: Obj, hub: Obj | None, facts: Facts, operation: Delete |
     origin = whose(copy, facts.member_uid)
     need(origin[0] != facts.member_uid, "an object is never deleted on its own origin")
     if hub is None:
-        need(origin[1] in facts.tombstones, "absence deletes nothing")
+        late = origin[1] in facts.ended and operation.proof == Proof("hub")
+        need(origin[1] in facts.tombstones or late, "absence deletes nothing")
         return
     source = whose(hub, facts.hub_uid)
     if source[1] != origin[1]:
@@ -137,6 +140,9 @@ def _judge_patch(now: dict[str, Obj | None], facts: Facts, operation: Patch) -> 
     _judge_guard(before, operation)
     after = patched(before, operation.patch, operation.subresource, has_status=facts.has_status)
     need(after is not before, "a patch that changes nothing is not sent")
+    standing = facts.hub_uid if operation.side == "hub" else facts.member_uid
+    over = going(before) and operation.ends == whose(before, standing)[1]
+    need(not operation.ends or over, "only what is being deleted ends")
     left = after or {**before, "metadata": {k: v for k, v in before["metadata"].items() if k != "finalizers"}}
     _judge_status(now, facts, operation, before, left)
     if operation.side == "hub":

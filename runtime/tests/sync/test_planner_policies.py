@@ -9,7 +9,7 @@ from typing import Any
 from runtime.tests.sync.world import World, new_object
 from tmc.sync import names
 from tmc.sync.objects import marked_origin
-from tmc.sync.operations import Create, Delete, Patch, Side
+from tmc.sync.operations import Create, Delete, Patch, Proof, Side
 from tmc.sync.planner import Facts, plan
 
 
@@ -223,3 +223,43 @@ def test_the_status_of_a_deleted_object_does_not_reach_its_successor() -> None:
     world.members["west"].write("a", lambda o: o["metadata"].update(finalizers=[]))
     world.settle(("a",))
     assert world.members["west"].objects["a"]["spec"] == {"value": 2}
+
+
+# --- a creation that is carried out after its object ended
+
+
+def test_a_hub_copy_of_what_ended_here_is_deleted() -> None:
+    world = world_with()
+    late = world.hub.objects["a"]
+    world.members["east"].write("a", lambda o: o["metadata"].update(finalizers=[]))
+    own = world.members["east"].objects["a"]["metadata"]["uid"]
+    world.members["east"].delete("a", own)
+    assert plan_of(world, "east") == [], "absence alone is no evidence"
+    assert plan_of(world, "east", ended=frozenset({"another"})) == []
+    (removal,) = plan_of(world, "east", ended=frozenset({own}))
+    assert isinstance(removal, Delete)
+    assert (removal.side, removal.uid, removal.proof) == ("hub", late["metadata"]["uid"], Proof("member"))
+
+
+def test_a_copy_of_what_ended_here_is_deleted() -> None:
+    world = world_with()
+    copy = world.members["west"].objects["a"]
+    origin = marked_origin(copy)
+    assert origin is not None
+    world.hub.objects.pop("a")
+    assert plan_of(world, "west") == [], "absence alone is no evidence"
+    (removal,) = plan_of(world, "west", ended=frozenset({origin.uid}))
+    assert isinstance(removal, Delete)
+    assert (removal.side, removal.uid, removal.proof) == ("member", copy["metadata"]["uid"], Proof("hub"))
+
+
+def test_what_ends_is_said_and_nothing_else_is() -> None:
+    world = world_with()
+    uid = world.members["east"].objects["a"]["metadata"]["uid"]
+    said: dict[str, set[str]] = {"east": set(), "west": set()}
+    world.members["east"].delete("a", uid)
+    while world.hub.objects or world.members["east"].objects:
+        for member, ends in said.items():
+            ends |= {op.ends for op in plan_of(world, member) if isinstance(op, Patch)}
+            world.step(member, "a", fresh=True)
+    assert said == {"east": {uid}, "west": {uid}}

@@ -64,10 +64,11 @@ async def test_a_live_read_is_ahead_of_a_watch_that_is_silent() -> None:
     async with scope() as (api, hub, _):
         api.hang_watches()
         api.remove(NAMESPACES, "shop")
-        api.remove(CUSTOM_RESOURCE_DEFINITIONS, NAME)
         assert hub.namespaces_terminating == frozenset()
         assert not await hub.confirms(NAME, "shop")
         assert hub.namespaces_terminating == {"shop"}, "what was read is known from then on"
+        api.remove(CUSTOM_RESOURCE_DEFINITIONS, NAME)
+        assert not hub.kind_terminating(NAME)
         assert not await hub.confirms(NAME, "")
         assert hub.kind_terminating(NAME)
 

@@ -412,3 +412,30 @@ def swap(hub: FakeApi, name: str) -> None:
     hub.version += 1
     hub._tell("DELETED", WIDGETS, gone | {"metadata": gone["metadata"] | {"resourceVersion": str(hub.version)}})
     hub.put(WIDGETS, {"metadata": {"name": name, "namespace": "default"}, "spec": {"size": 9}})
+
+
+@pytest.mark.parametrize(("held_back", "by"), [("kcp", "east"), ("west", "west")])
+async def test_a_creation_that_comes_late_does_not_bring_back_what_ended(held_back: str, by: str) -> None:
+    """As a network may do it: the client has given up, and made the copy by another request."""
+    late: list[Object] = []
+    async with running() as trio:
+
+        async def hold(call: Call) -> web.StreamResponse | None:
+            late.append(await call.request.json())
+            return web.Response(status=504)
+
+        trio.apis[held_back].intercept(hold, "POST", WIDGETS.name)
+        trio.create("east")
+        await trio.everywhere()
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await trio.nowhere()
+        assert len(late) == 1
+        uid = late[0]["metadata"]["annotations"][names.ORIGIN_UID]
+
+        trio.apis[held_back].put(WIDGETS, late[0])
+        await eventually(lambda: "DELETE" in [c.verb for c in trio.apis[held_back].calls], f"{by} deletes it")
+        await trio.nowhere()
+
+        trio.create("east", size=2)
+        await trio.everywhere()
+        assert trio.apis["west"].get(WIDGETS, "w", "default")["metadata"]["annotations"][names.ORIGIN_UID] != uid

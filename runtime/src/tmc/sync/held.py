@@ -30,8 +30,8 @@ def take_hold(hub: Object, member: str, members: Collection[str]) -> Patch:
     return Patch("hub", for_uid([living, *make], hub), why, turn=sum(other < member for other in members))
 
 
-def let_go(hub: Object, member: str, members: Collection[str], proof: Proof) -> list[Patch]:
-    """Nothing when this member's finalizer is not there.
+def let_go(hub: Object, member: str, members: Collection[str], proof: Proof, *, ends: str = "") -> list[Patch]:
+    """Nothing when this member's finalizer is not there. `ends`: as of `Patch`.
 
     An entry that goes moves those behind it, so whoever is behind goes first.
     """
@@ -42,4 +42,4 @@ def let_go(hub: Object, member: str, members: Collection[str], proof: Proof) -> 
     entry = f"/metadata/finalizers/{at}"
     ops: PatchOps = [{"op": "test", "path": entry, "value": mine}, {"op": "remove", "path": entry}]
     behind = {names.finalizer_of(other) for other in members}.intersection(held[at + 1 :])
-    return [Patch("hub", for_uid(ops, hub), "no copy here any more", proof=proof, turn=len(behind))]
+    return [Patch("hub", for_uid(ops, hub), "no copy here any more", proof=proof, turn=len(behind), ends=ends)]

@@ -14,11 +14,12 @@ from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector, any_tempo
 from tmc.core.workqueue import RetryAfter, WorkQueue
+from tmc.sync.ended import Ended
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
 from tmc.sync.objects import Object, marked_origin, metadata
-from tmc.sync.operations import Create, Delete, Operation, Patch, Side, Tell
+from tmc.sync.operations import Acknowledge, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
 
@@ -58,6 +59,7 @@ class KindSyncer:
         self._basis: object = None
         self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
         self._aims: dict[tuple[ObjectKey, Side], str] = {}
+        self._ended = Ended()
 
     async def run(self) -> None:
         """Sync until cancelled. Nothing is planned before both clusters were listed whole."""
@@ -170,6 +172,8 @@ class KindSyncer:
                 self._restrain(key, operation)
             if (instead := await self._instead_of(key, operation)) is not None:
                 return instead
+            if isinstance(operation, Patch | Acknowledge):
+                self._ended.add(operation.ends)  # before: the answer may be lost
             before = self._executor.total_writes
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
@@ -233,6 +237,8 @@ class KindSyncer:
 
     def _note(self, key: ObjectKey, done: Create | Patch) -> None:
         """A patch that had to be made again, though what it makes is the same, was a repair."""
+        if isinstance(done, Create):
+            self._ended.discard(_origin_uid(done.body))
         if done.aim:
             if isinstance(done, Patch) and self._aims.get((key, done.side)) == done.aim:
                 self._repairs[key].append(time.monotonic())
@@ -266,6 +272,7 @@ class KindSyncer:
             keeps=self._kind.on_origin_deleted == "Keep",
             hub_kind_going=self._fabric.hub_kind_terminating(self._kind.name),
             hub_namespace_going=self._fabric.hub_namespace_terminating(key.namespace),
+            ended=self._ended.among(_origin_uid(obj) for obj in seen.values() if obj is not None),
         )
 
     @staticmethod
@@ -280,6 +287,11 @@ class KindSyncer:
         waited = self._waited(seen)
         if waited is not None and waited <= self._kind.grace:
             self._queue.add_after(key, self._kind.grace - waited + 0.1)
+
+
+def _origin_uid(obj: Object) -> str:
+    origin = marked_origin(obj)
+    return origin.uid if origin is not None else ""
 
 
 def _is_forged(tombstone: Object, copy: Object | None) -> bool:

@@ -40,7 +40,7 @@ class Patch:
 
     `turn` is the number of members that had better write to the same object before this one, so that no two collide.
     `aim` is a fingerprint of what the object is to look like: the same aim again and again means that somebody else
-    keeps changing it back. `alone`: see `Delete`.
+    keeps changing it back. `alone`: see `Delete`. `ends` is the origin uid of an object that is over here with this.
     """
 
     side: Side
@@ -51,6 +51,7 @@ class Patch:
     turn: int = 0
     aim: str = ""
     alone: Scope = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ class Acknowledge:
     origin_uid: str
     proof: Proof | None = None
     why: str = "no copy of it here"
+
+    @property
+    def ends(self) -> str:
+        """As of a `Patch`."""
+        return self.origin_uid
 
 
 @dataclass(frozen=True, slots=True)

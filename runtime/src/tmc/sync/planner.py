@@ -19,8 +19,9 @@ Who is who, for the object of one name:
 | copy, older uid | another's           | delete the copy: the hub gave the name to another object               |
 | copy            | source, deleting    | delete the copy and wait for its finalizers                            |
 | nothing         | source, deleting    | own finalizer off the hub object (after a live read of the member)     |
-| copy            | nothing             | keep it, unless a tombstone names it: absence never deletes            |
-| nothing         | our hub copy        | keep it: absence never deletes                                         |
+| copy            | nothing             | keep it, unless a tombstone names it or it ended here: absence never   |
+|                 |                     | deletes                                                                |
+| nothing         | our hub copy        | keep it, unless its origin object ended here                           |
 | nothing         | ours, deleting      | after the grace: tombstone, strip the finalizers                       |
 | copy            | source, its kind or | keep the copy, own finalizer off the hub object: that the hub loses    |
 |                 | namespace goes      | them all says nothing of any origin                                    |
@@ -64,6 +65,7 @@ class Facts:
     this name that this member has still to acknowledge. `grace_over`: a deletion has waited for the members long
     enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released. `keeps`: copies
     outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or this namespace.
+    `ended`: origin uids that this syncer has seen to their end; a copy of one was made by a creation that came late.
     """
 
     member: str
@@ -79,6 +81,7 @@ class Facts:
     keeps: bool = False
     hub_kind_going: bool = False
     hub_namespace_going: bool = False
+    ended: frozenset[str] = frozenset()
 
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
@@ -172,7 +175,7 @@ def _without_trouble(own: Object) -> PatchOps:
 
 def _unhold(own: Object, why: str, proof: Proof | None) -> Patch:
     left = [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER]
-    return Patch("member", guarded(_with_finalizers(own, left), own), why, proof=proof)
+    return Patch("member", guarded(_with_finalizers(own, left), own), why, proof=proof, ends=uid_of(own))
 
 
 def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
@@ -257,8 +260,9 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         if source.cluster_uid == facts.member_uid:  # our finalizer was torn off the origin object: nobody else waits
             return _give_up_waiting(hub, facts, bury=True, proof=Proof("member"))
         return _let_go(hub, facts)
-    if source.cluster_uid == facts.member_uid:
-        return []  # our own hub copy without its origin object: absence is no evidence
+    if source.cluster_uid == facts.member_uid:  # without its origin object: that absence is no evidence
+        late = copy is None and source.uid in facts.ended
+        return [Delete("hub", uid_of(hub), "made by a creation that came late", Proof("member"))] if late else []
     image = _image_on_hub(hub, source, facts)
     if names.finalizer_of(facts.member) not in finalizers_of(hub):
         return [take_hold(hub, facts.member, facts.members)]
@@ -336,14 +340,19 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
 
 def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
     """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name here."""
-    return [*let_go(hub, facts.member, facts.members, Proof("member", instead))]
+    ends = "" if instead else _hub_origin(hub, facts).uid
+    return [*let_go(hub, facts.member, facts.members, Proof("member", instead), ends=ends)]
 
 
 def _orphan(copy: Object, facts: Facts) -> list[Operation]:
     known = _copied_from(copy, facts)
-    if known is None or known.uid not in facts.tombstones or is_deleting(copy):
+    if known is None or is_deleting(copy):
         return []
-    return [_remove(copy, "its tombstone says that it was deleted on its origin", facts)]
+    if known.uid in facts.tombstones:
+        return [_remove(copy, "its tombstone says that it was deleted on its origin", facts)]
+    if known.uid in facts.ended:
+        return [_remove(copy, "a creation that came late made it", facts, Proof("hub"))]
+    return []
 
 
 def _acknowledged(member: Object | None, facts: Facts) -> list[Operation]:
