@@ -166,3 +166,18 @@ def test_backoff_is_capped_full_jitter() -> None:
         assert min(column) >= 0.1
         assert max(column) <= limit
         assert max(column) > limit / 2 > min(column), "spread over the whole range"
+
+
+async def test_thousands_of_keys_with_nothing_to_do_do_not_hold_the_event_loop() -> None:
+    queue, turn, handled = WorkQueue[str](), 0, Counter[int]()
+
+    async def handler(_key: str) -> None:
+        handled[turn] += 1
+
+    for number in range(1000):
+        queue.add(f"key-{number}")
+    async with running(queue, handler, workers=3):
+        while handled.total() < 1000:
+            turn += 1
+            await asyncio.sleep(0)
+    assert max(handled.values()) <= 3, "one a worker, then others have their turn"

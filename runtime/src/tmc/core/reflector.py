@@ -68,8 +68,8 @@ class Reflector:
 
     ``resource_version`` is the high-water mark: what the API server has shown at most; it never goes back.
     ``last_contact``: ``time.monotonic()`` of the last sign of life.
-    ``tempo``, ``phase``: comparisons are ``tempo`` of a floor apart (0.9 to 1; chosen at random unless given). Reflectors
-    that start together with one tempo and different phases (0 to 1 of that time) do not compare at the same moment.
+    ``tempo``, ``phase``: comparisons are ``tempo`` of a floor apart (0.9 to 1; chosen at random unless given).
+    Reflectors that start together with one tempo and different phases (0 to 1) do not compare at the same moment.
     """
 
     def __init__(

@@ -114,6 +114,8 @@ class WorkQueue(Generic[K]):
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+            # Neither a queue with keys nor a handler with nothing to do suspends: thousands would be handled in one go.
+            await asyncio.sleep(0)
 
     async def _handle(self, handler: Callable[[K], Awaitable[None]], key: K) -> None:
         self.stats.handled += 1
