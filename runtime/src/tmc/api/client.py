@@ -42,7 +42,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 PAGE_SIZE = 500
 # API servers answer a first page from memory, but further ones of a kind that has not changed for minutes from etcd, at
-# eight times the processor time: what is small and asked for every floor is asked for in one piece, if that is not huge.
+# eight times the processor time: what is small and asked for every floor is asked for in one piece, unless it is huge.
 IDENTITIES_PAGE_SIZE = 20_000
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

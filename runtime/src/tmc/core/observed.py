@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +26,7 @@ async def observed(
 
     ``args`` are those of ``health.add_arguments``. Raises SettingsError. Gives the registry for further metrics.
     """
+    gc.freeze()  # what has been loaded stays: the collector need not go through it, and hold all else up, ever again
     vitals = Vitals()
     registry = new_registry(program, vitals, clients)
     with vitals.noting():

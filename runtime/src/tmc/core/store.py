@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from tmc.core.keys import ObjectKey, key_of
@@ -51,11 +51,17 @@ def encode(obj: dict[str, Any]) -> Encoded:
     return Encoded(ObjectKey(sys.intern(key.namespace), key.name), version_of(obj), raw)
 
 
-@dataclass(slots=True)
-class _Entry:
-    version: Version
+class _Entry(msgspec.Struct, gc=False):
+    """Nothing that the garbage collector would go through, and stop the process for, again and again."""
+
+    uid: str
+    resource_version: int
     raw: bytes
     unannounced: bool  # came from an own write; the watch has not told of it yet
+
+    @property
+    def version(self) -> Version:
+        return Version(self.uid, self.resource_version)
 
 
 class Store:
@@ -110,7 +116,7 @@ class Store:
         if entry and entry.version == version:
             news, entry.unannounced = entry.unannounced, False
             return news
-        if version.uid in self._deleted or (entry and entry.version.resource_version > version.resource_version):
+        if version.uid in self._deleted or (entry and entry.resource_version > version.resource_version):
             return False
         self._put(encode(obj), unannounced=False)
         return True
@@ -123,10 +129,10 @@ class Store:
     def observe_deletion(self, key: ObjectKey, version: Version) -> bool:
         """Take in a deletion; it must be of the very object that is held, and not older than it."""
         entry = self._entries.get(key)
-        if entry and entry.version.uid == version.uid and entry.version.resource_version > version.resource_version:
+        if entry and entry.uid == version.uid and entry.resource_version > version.resource_version:
             return False
         self._bury(version.uid, version.resource_version)
-        if entry is None or entry.version.uid != version.uid:
+        if entry is None or entry.uid != version.uid:
             return False
         del self._entries[key]
         return True
@@ -135,7 +141,7 @@ class Store:
         """Drop a key that a consistent list as of ``resource_version`` does not have."""
         entry = self._entries.pop(key, None)
         if entry:
-            self._bury(entry.version.uid, resource_version)
+            self._bury(entry.uid, resource_version)
 
     def is_unannounced(self, key: ObjectKey) -> bool:
         """What is held came from an own write, and no watch has told of it."""
@@ -150,7 +156,7 @@ class Store:
         return told
 
     def _put(self, new: Encoded, *, unannounced: bool) -> None:
-        self._entries[new.key] = _Entry(new.version, new.raw, unannounced)
+        self._entries[new.key] = _Entry(*new.version, new.raw, unannounced)
 
     def _bury(self, uid: str, resource_version: int) -> None:
         self._deleted[uid] = max(resource_version, self._deleted.get(uid, 0))
