@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> int:
     replay.add_argument("--times", type=int, default=1, help="how often (%(default)s)")
     parser.add_argument("--binaries", type=Path, help="folder of etcd and kube-apiserver (found or built otherwise)")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it leaves nothing running
     return asyncio.run(campaign(options) if options.command == "run" else replayed(options))
 
 
