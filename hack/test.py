@@ -63,7 +63,7 @@ class Result:
 
 
 def pytest(*arguments: str) -> tuple[str, ...]:
-    return ("pytest", "--timeout=600", *arguments)
+    return ("pytest", "--timeout=600", "--durations=20", *arguments)
 
 
 BINARIES = ("python", "controlplane/binaries.py", "--cache", str(cache_dir()))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ import pytest
 from tests.integration.deployed_fabric import Fabric, leftovers, new_fabric
 from tests.integration.module_pair import Pair, install
 from tests.integration.throwaway_plane import Plane, throwaway_plane
+
+PORTS = range(15000, 31000)
 
 
 @pytest.fixture(scope="session")
@@ -93,12 +98,20 @@ def pair(hub_plane: Plane, member_plane: Plane, tmp_path: Path, monkeypatch: pyt
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports of 127.0.0.1 that nobody listens on now."""
-    sockets = [socket.socket() for _port in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """`count` different ports of 127.0.0.1 that nobody listens on now.
+
+    They are below those that systems give to connections: one of those may be taken before a server listens on it.
+    """
+    shuffled = random.sample(PORTS, len(PORTS))
+    found = list(itertools.islice(filter(is_free, shuffled), count))
+    assert len(found) == count, f"{count} free ports of {PORTS} are needed, there are {len(found)}"
+    return found
+
+
+def is_free(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
