@@ -88,6 +88,21 @@ class Trio:
     async def nowhere(self, name: str = "w") -> None:
         await eventually(lambda: not any(self.shown(c, name) for c in self.apis), f"{name} is nowhere")
 
+    async def hub_loses(self, name: str) -> None:
+        """The hub copy is gone without having been deleted, and cannot be made anew."""
+
+        async def full(_: Call) -> web.StreamResponse | None:
+            return web.Response(status=503)
+
+        hub = self.apis["kcp"]
+        hub.intercept(full, "POST", WIDGETS.name, times=10**6)
+        lost = hub.get(WIDGETS, name, "default")
+        hub.put(WIDGETS, {**lost, "metadata": {**lost["metadata"], "finalizers": []}})
+        del hub.objects[WIDGETS.name][("default", name)]
+        hub.version += 1
+        hub._tell("DELETED", WIDGETS, lost | {"metadata": lost["metadata"] | {"resourceVersion": "9999"}})
+        await eventually(lambda: hub.calls[-1].verb == "POST", "the loss was seen")
+
     def writes(self, cluster: str) -> list[str]:
         calls = self.apis[cluster].calls
         return [c.verb for c in calls if c.verb in ("POST", "PATCH", "DELETE") and c.resource == WIDGETS.name]
@@ -295,16 +310,7 @@ async def test_a_tombstone_of_one_cluster_buries_nothing_of_another() -> None:
         forged = {**stone, "originCluster": "south", "originClusterUID": "uid-south", "pending": ["west"]}
         trio.known.tombstones[uid] = {"metadata": {"name": uid}, "spec": forged}
 
-        async def full(_: Call) -> web.StreamResponse | None:
-            return web.Response(status=503)
-
-        trio.apis["kcp"].intercept(full, "POST", WIDGETS.name, times=10**6)  # the hub copy is lost, and stays so
-        lost = trio.apis["kcp"].get(WIDGETS, "w", "default")
-        trio.apis["kcp"].put(WIDGETS, {**lost, "metadata": {**lost["metadata"], "finalizers": []}})
-        del trio.apis["kcp"].objects[WIDGETS.name][("default", "w")]
-        trio.apis["kcp"].version += 1
-        trio.apis["kcp"]._tell("DELETED", WIDGETS, lost | {"metadata": lost["metadata"] | {"resourceVersion": "9999"}})
-        await eventually(lambda: trio.apis["kcp"].calls[-1].verb == "POST", "the loss was seen")
+        await trio.hub_loses("w")
         trio.syncers["west"].fabric_changed(KIND)
         await asyncio.sleep(0.3)
         assert trio.shown("west"), "a copy was deleted by another cluster's tombstone"
@@ -439,3 +445,23 @@ async def test_a_creation_that_comes_late_does_not_bring_back_what_ended(held_ba
         trio.create("east", size=2)
         await trio.everywhere()
         assert trio.apis["west"].get(WIDGETS, "w", "default")["metadata"]["annotations"][names.ORIGIN_UID] != uid
+
+
+async def test_what_is_carried_again_has_not_ended() -> None:
+    """Somebody deletes the hub copy of an object that lives: its copies go, and come again."""
+    async with running() as trio:
+        uid = trio.create("east")["metadata"]["uid"]
+        await trio.everywhere()
+        first = trio.apis["kcp"].get(WIDGETS, "w", "default")["metadata"]["uid"]
+        trio.apis["kcp"].remove(WIDGETS, "w", "default")
+        await eventually(
+            lambda: (trio.shown("kcp") or {"metadata": {"uid": first}})["metadata"]["uid"] != first, "it is made anew"
+        )
+        await trio.everywhere()
+
+        await trio.hub_loses("w")
+        trio.syncers["west"].fabric_changed(KIND)
+        await asyncio.sleep(0.3)
+        copy = trio.shown("west")
+        assert copy is not None, "absence on the hub deleted a copy"
+        assert copy["metadata"]["annotations"][names.ORIGIN_UID] == uid
