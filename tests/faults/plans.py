@@ -22,7 +22,7 @@ the run. `do` names one action and its argument:
 | `truncate` | bytes | the answer ends in the middle |
 | `drip` | bytes | the answer comes in pieces of this size, 20 ms apart |
 | `snapshot` | name | remember what every cluster's list shows now |
-| `stale` | name (`hold`: seconds) | a list is answered from the snapshot, and watches are silent for a while |
+| `stale` | name (`hold`: seconds) | a list is answered from the snapshot; at the first one, watches fall silent |
 | `drop`, `twice`, `swap` | true | the event is lost, comes twice, comes after the next one |
 | `gone` | true | the stream ends with 410 |
 | `half` | true | the stream ends in the middle of this event |

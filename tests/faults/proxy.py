@@ -59,6 +59,7 @@ class Link:
     broken: str = ""
     silent_until: float = 0.0
     url: str = ""
+    _held_in: Armed | None = None
     _open: set[asyncio.Transport] = field(default_factory=set)
     _whole: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -201,7 +202,9 @@ class Link:
         listed = self.world.snapshot(fault.do["stale"], self.cluster)
         if listed is None:
             return None
-        self.silent_until = time.monotonic() + fault.do.get("hold", 0.0)
+        if self._held_in is not self.world.armed:  # once a run: a comparison lists again every floor
+            self._held_in = self.world.armed
+            self.silent_until = time.monotonic() + fault.do.get("hold", 0.0)
         if METADATA_ONLY in request.headers.get("Accept", ""):
             listed = metadata_only(listed)
         return web.json_response(body=orjson.dumps(listed))

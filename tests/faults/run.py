@@ -20,7 +20,7 @@ from tests.faults.stories import STORIES
 from tests.faults.traffic import Ledger, complaints, judge_traffic
 from tests.faults.user import PATIENCE, User
 
-SETTLED_SECONDS = 1.0
+SETTLED_FLOORS = 2.5  # after the last fault: conditions tell within two that it is over
 DEFAULT_GRACE = "5m"
 QUIET_FLOORS = 2.0
 
@@ -119,16 +119,16 @@ class Runner:
 
     async def _restless(self) -> list[str]:
         """Writes that come after everything has settled."""
-        await self._await_silence(SETTLED_SECONDS)
+        await self._await_silence(SETTLED_FLOORS * self.lab.floor)
         since = time.monotonic()
         await asyncio.sleep(QUIET_FLOORS * self.lab.floor)
         self.quiet_seconds += time.monotonic() - since
         return [f"restless: {entry.call}" for entry in self.lab.journal if entry.at > since and is_news(entry)]
 
     async def _await_silence(self, seconds: float) -> None:
-        ends = time.monotonic() + PATIENCE
-        while time.monotonic() < ends:
-            last = max((entry.at for entry in self.lab.journal if is_news(entry)), default=0.0)
+        began = time.monotonic()
+        while time.monotonic() < began + PATIENCE:
+            last = max([began, *(entry.at for entry in self.lab.journal if is_news(entry))])
             left = last + seconds - time.monotonic()
             if left <= 0:
                 return
