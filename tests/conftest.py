@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What every test of the collection shares: the repository's own paths.
 
 The collection is importable as `ansible_collections.tmc.cross_cluster` because `collections/` is on

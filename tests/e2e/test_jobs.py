@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The executor `job` with real pods: a kind cluster of its own, a controller as a process beside it."""
 
 from __future__ import annotations

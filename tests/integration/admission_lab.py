@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A laboratory for admission: every role that a cluster can have, side by side on one real API server.
 
 A policy depends on the cluster only by the name and uid that it was built with, so one kind per role is enough: the

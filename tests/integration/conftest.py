@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures on real control planes. Nothing here is a stand-in: a test that passes has talked to a kube-apiserver."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A whole fabric for tests: deployed and removed by the project's own playbooks, away from every other one."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Everything that an API server has: all objects of all kinds, as it lists them."""
 
 from __future__ import annotations

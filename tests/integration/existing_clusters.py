@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Clusters that are somebody else's: made here, but the collection is told only where they are."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A hub and a member on real API servers, and the modules run against them."""
 
 from __future__ import annotations

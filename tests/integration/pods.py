@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Programs of the runtime as pods run them: real processes with the credentials that a kubelet would mount."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A cluster made a processor for a test: the kinds, the rights, the controller's credentials and its process."""
 
 from __future__ import annotations

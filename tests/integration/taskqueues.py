@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """TaskQueues on a throwaway plane: installing the kinds, and asking the API server as a user's kubectl would."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A deployed fabric whose hub is put back to an older snapshot: nothing of it is taken until a playbook accepts it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Admission on a real API server: who is refused what, with which words, and what everybody may still do.
 
 Every row is one request by one actor on a fresh object. `denied` is a part of the message that the user reads.

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Deploying as an operator does it: looking first, being interrupted, running again, adding a region."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Clusters that exist already are made a fabric and left again: nothing but our objects comes, and all of them go."""
 
 from __future__ import annotations

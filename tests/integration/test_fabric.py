@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The fabric as its users see it, on three real control planes: what is done on one cluster shows on all."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The fabric's own objects on the hub, and how far the stolen credential of one member reaches."""
 
 from __future__ import annotations

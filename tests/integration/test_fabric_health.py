@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What supervised programs say of themselves on loopback."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a real fabric says of itself on the hub, and what it keeps when the hub loses things as a whole."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The processor's member is lost while work goes on, and a candidate takes over: on three real control planes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a candidate for a failover may write on the hub, and that nobody else may: on a real API server."""
 
 from __future__ import annotations

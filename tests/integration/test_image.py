@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The image that syncers and controllers run from, built by the role with the engine of this machine."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Syncer and controller as pods run them, on real API servers: credentials, health, metrics, renewed tokens."""
 
 from __future__ import annotations

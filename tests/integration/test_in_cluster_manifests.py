@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The manifests of syncer and controller, judged by a real API server and by kustomize."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The executor `job` on a real API server, with the rights of its manifests; the test is Job controller and kubelet.
 
 What real pods do is in tests/e2e.

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A member that leaves takes along from the hub what would wait for it for ever, and nothing else."""
 
 from __future__ import annotations

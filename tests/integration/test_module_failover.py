@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Failover by the module synced_resource against a real API server: on, moved, off, and gone without a trace."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The module hub_acceptance against real API servers: what is written where, and what is left alone."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The module manifests on a real API server: patches, and removing what it applied."""
 
 from __future__ import annotations

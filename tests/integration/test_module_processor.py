@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The module processor against a real API server: a new term, conditionally, and nothing else."""
 
 from __future__ import annotations

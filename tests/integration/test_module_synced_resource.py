@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The module synced_resource against real API servers: the fence, moves, and what is left half-done."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The modules against real API servers: everything twice, check mode, and what they refuse."""
 
 from __future__ import annotations

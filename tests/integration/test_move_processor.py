@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The processor moves while work goes on, and the old one, which was asleep, wakes up: on three real control planes."""
 
 from __future__ import annotations

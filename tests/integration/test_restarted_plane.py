@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An API server that has just been killed and started again judges writes by our rules from its first request on.
 
 It knows the kinds of CRDs by discovery only, some time after it is ready: a policy whose parameter is of such a kind is

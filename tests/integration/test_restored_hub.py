@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A hub whose store is put back to an older snapshot, under its old identity, loses nobody's objects."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a syncer may say on the hub of members and kinds: of its own what it likes, of others that they are silent."""
 
 from __future__ import annotations

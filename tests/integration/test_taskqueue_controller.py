@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The TaskQueue controller on a real API server, with the rights that its manifest gives it and no others."""
 
 from __future__ import annotations

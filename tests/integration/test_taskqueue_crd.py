@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the TaskQueue CRD admits and refuses, asked of a real API server. A refusal names the field and the limits."""
 
 from __future__ import annotations

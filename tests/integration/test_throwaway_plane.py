@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The fixtures themselves: what they hand out is a real, working API server."""
 
 from __future__ import annotations

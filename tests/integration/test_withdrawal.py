@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The module that takes the fabric off a cluster: what stays, what only loses its marks, and what is said of it."""
 
 from __future__ import annotations

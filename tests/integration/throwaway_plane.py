@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One real API server for tests that need no fabric: an etcd and a kube-apiserver below a temporary directory."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A market of vendor's operators on one fabric, shared by all tests of a run."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A fabric of three real API servers that carries a vendor's kinds, and the vendor's operators as processes.
 
 Each kind has a processor of its own. The operators are vendor/*.py, run by `kopf run` with a ServiceAccount of the

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Objects at the limits of what an API server takes, and one that was written in another version of its kind."""
 
 from __future__ import annotations

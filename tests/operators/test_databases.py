@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An operator with finalizer, retries, timer and progress in status works on west; its objects come from anywhere."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Kopf's defaults on east, a kind without a status subresource on the hub, a cluster-scoped kind on west."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The pure parts of the benchmarks: percentiles, ratios, the table, the plot, what is read from metrics and /proc."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The examples of the documentation are read by the programs that users would give them to."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The runner of the gates: it stops at a failure, ends a hang and tells both apart from what passed."""
 
 from __future__ import annotations

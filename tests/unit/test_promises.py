@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """docs/promises.md names the test that shows each promise: every one of them must be there."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the files of the repository say of each other agrees."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The console script `tmc`: one sub-command for each part of the runtime."""
 
 from __future__ import annotations

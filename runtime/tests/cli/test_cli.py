@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The command line: bad usage is named, with what was probably meant, and ends with 2."""
 
 from __future__ import annotations

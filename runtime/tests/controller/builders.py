@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """TaskQueues and planner values for tests, with everything but what the test is about left at a default."""
 
 from __future__ import annotations

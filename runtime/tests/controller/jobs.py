@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A cluster with Jobs in memory: the test plays Job controller and kubelet, the executor is the real one."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Controllers under test, on any API server: coordinators with their own reflectors, and executors to steer."""
 
 from __future__ import annotations

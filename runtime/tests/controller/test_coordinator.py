@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The coordinator on an API server in the test's own process: writes, workers, priority, deletion, isolation."""
 
 from __future__ import annotations

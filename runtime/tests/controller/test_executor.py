@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Attempts: the simulating executor, time-outs, and executors that break."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Tasks as Jobs: every Job is made once, adopted by whoever comes next, and gone when its outcome is recorded."""
 
 from __future__ import annotations

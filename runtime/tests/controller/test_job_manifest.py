@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The Job of an attempt: what it is called, what it may do, and that a command is words and nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """How a Job ended and why it does not start, as its user reads it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a controller counts is what its ledger says and what the API server saw."""
 
 from __future__ import annotations

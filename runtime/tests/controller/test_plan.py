@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The planner: claims, outcomes, retries, resume, changed specs, stale claims."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The planner where attempts outlive the process that began them: taken up, not begun again."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Who gets free workers: priority, then age, then name; never more than there are."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The whole controller: Lease, SyncedResource, TaskQueues, and the command line around it."""
 
 from __future__ import annotations

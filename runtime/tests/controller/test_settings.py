@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The command line and its environment: what cannot be used is refused, naming the setting and what is allowed."""
 
 from __future__ import annotations

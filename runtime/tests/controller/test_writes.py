@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Status writes that collide, are refused, or whose answer is lost; two controllers; crash and resume."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Whole syncers between fake clusters: a hub with declared kinds, a member, and definitions that tests may change."""
 
 from __future__ import annotations

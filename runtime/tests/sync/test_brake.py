@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Deletions without evidence of their own stop at a share of the copies, until a person lets them through."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Kinds are started and stopped as the clusters' definitions come, change and go; one that is in trouble is alone."""
 
 from __future__ import annotations

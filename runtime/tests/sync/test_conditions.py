@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What is said of members and kinds on the hub: nothing twice, and a time only when it changed."""
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from runtime.tests.sync.test_shell import KIND, WIDGETS, running
 from tmc.core.keys import ObjectKey
 from tmc.sync.executor import Outcome
 from tmc.sync.fabric import TOMBSTONES, tombstone_body
-from tmc.sync.image import guarded
 from tmc.sync.operations import Acknowledge, Delete, Patch
+from tmc.sync.patches import guarded
 
 KEY = ObjectKey("default", "w")
 

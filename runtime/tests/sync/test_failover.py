@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A candidate takes a kind over from a member that is lost; nobody else does, and never too early."""
 
 from __future__ import annotations

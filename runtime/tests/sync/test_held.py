@@ -11,8 +11,8 @@ import pytest
 
 from runtime.tests.sync.rules import Ops, Overtaken, deleted, finalizers, patched
 from tmc.sync.held import let_go, take_hold
-from tmc.sync.image import for_uid, passes
 from tmc.sync.operations import Proof
+from tmc.sync.patches import for_uid, passes
 
 MEMBERS = ("east", "middle", "north", "west")
 ALL = [f"tmc.io/{member}" for member in MEMBERS]

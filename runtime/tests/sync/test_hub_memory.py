@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A hub that was restored from an older snapshot is told from one that is slow, by the Lease that it gives back."""
 
 from __future__ import annotations

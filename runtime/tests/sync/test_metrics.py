@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a syncer counts is what happened on the API servers; times are of one process, and only of what it caused."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A namespace that another cluster has not, or is losing: waited for and told, never made against the kind's policy."""
 
 from __future__ import annotations

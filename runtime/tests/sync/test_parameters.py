@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The member's mirror of a kind, and the ConfigMap that its admission policies read."""
 
 from __future__ import annotations

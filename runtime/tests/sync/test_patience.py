@@ -14,8 +14,8 @@ from tmc.core.keys import ObjectKey
 from tmc.core.workqueue import RetryAfter
 from tmc.sync import executor, patience
 from tmc.sync.executor import Outcome
-from tmc.sync.image import for_uid
 from tmc.sync.operations import Delete, Patch
+from tmc.sync.patches import for_uid
 from tmc.sync.patience import MOST_TURN_SECONDS, NEWS_SECONDS, TURN_SECONDS, Patience
 
 KEY = ObjectKey("default", "w")

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Single promises of the planner, each in the smallest world that shows it."""
 
 from __future__ import annotations

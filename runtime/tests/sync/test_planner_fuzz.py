@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The planner under random users, operators, lagging views and reordered syncers: the promises hold in every world."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the planner does where a kind's policy, the hub's identity or the loss of a whole kind speaks."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A hub that is not the one this member knows: what is said of it, what is still done, and how it is accepted."""
 
 from __future__ import annotations

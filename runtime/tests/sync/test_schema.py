@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Definitions of one kind on two clusters: which differences lose something, and what is said of them."""
 
 from __future__ import annotations

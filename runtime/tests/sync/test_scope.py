@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the hub loses as a whole is told from what was deleted itself."""
 
 from __future__ import annotations

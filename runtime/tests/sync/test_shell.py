@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The shell around the planner, between API servers in memory: faults of single requests never change the end."""
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from tmc.sync import executor, names
 from tmc.sync.brake import Brake
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
-from tmc.sync.image import guarded
 from tmc.sync.kind import KindSyncer
 from tmc.sync.operations import Patch, Proof
+from tmc.sync.patches import guarded
 
 WIDGETS = Resource("example.org", "v1", "widgets", "Widget")
 KIND = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", processor="west", epoch=1, grace=300.0)

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A member whose Lease stands still is said to be silent, by one of the others, and not after an outage of the hub."""
 
 from __future__ import annotations

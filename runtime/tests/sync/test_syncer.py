@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The whole syncer of one member: what it says of itself on the hub."""
 
 from __future__ import annotations

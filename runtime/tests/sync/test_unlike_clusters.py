@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Clusters that do not take the same objects: one prunes a field, one refuses. Nothing is written again and again."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A small world of API servers in memory, to run the planner in: real rules for uid, resourceVersion, generation,
 finalizers and deletion (`rules.py`), no network and no clock. Everything is decided by the caller's random generator,
 and every plan is judged (`judge.py`)."""

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An operator as kopf's users write them. It knows one cluster and nothing of any fabric.
 
 Progress in status, a finalizer of kopf's, a retry, a field handler, a timer.

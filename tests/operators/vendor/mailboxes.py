@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An operator with all of kopf's defaults: progress in annotations and status, sub-handlers, observed generation."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An operator for a kind without a status subresource: what it reports is an ordinary field of the object."""
 
 from __future__ import annotations

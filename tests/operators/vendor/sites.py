@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """An operator for a cluster-scoped kind, with a daemon: a background task for as long as the object lives."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Certificates and kubeconfigs to test with."""
 
 from __future__ import annotations

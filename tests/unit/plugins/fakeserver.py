@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A Client whose HTTP pool answers from a table; what it was asked is remembered."""
 
 from __future__ import annotations

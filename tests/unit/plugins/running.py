@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Runs a module in this process, as Ansible would, and returns what it ended with."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Bad input of the modules: a clear error, and nothing is sent to any cluster."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the client makes of the answers of a server."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The objects that modules keep, against the manifests for kubectl and the wire contract."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Which epoch a processor works under, from what ConfigMap and SyncedResource remember."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a kubeconfig must not be, and what the user is told: the place, the bad value, what is allowed, the fix."""
 
 from __future__ import annotations

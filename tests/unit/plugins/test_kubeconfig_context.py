@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One context of the user's files as a file of its own: what is taken along, what is refused, what is never touched."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Whose an object is: what may be removed, what only loses our marks, what is left alone."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Patches of manifests merge as those of a kustomization do."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What speaks against making a fabric of clusters that exist already."""
 
 from __future__ import annotations

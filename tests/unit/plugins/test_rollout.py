@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """When a Deployment is rolled out, and what is said when it is not."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """TaskQueue documents before they are sent: what is found wrong, with the field and the allowed values."""
 
 from __future__ import annotations

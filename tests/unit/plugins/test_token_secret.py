@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """When the Secret with a syncer's credential for the hub is written, and what it holds."""
 
 from __future__ import annotations

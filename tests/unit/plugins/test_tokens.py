@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """When a token is kept, and how credentials lie on the disk."""
 
 from __future__ import annotations

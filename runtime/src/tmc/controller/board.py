@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The unfinished queues, with what each could use now: kept up to date key by key, so that a round is cheap."""
 
 from __future__ import annotations

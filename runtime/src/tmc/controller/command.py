@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """`tmc controller`: works on the TaskQueues of the whole fabric, through its own cluster's API server alone."""
 
 from __future__ import annotations

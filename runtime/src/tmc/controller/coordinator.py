@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The loop of the leading controller: look at what changed, let the planner decide, write, start what was acknowledged.
 
 One round looks at all queues at once, because workers are shared; a queue has at most one write under way, and what

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Durations inside TaskQueue specs, as the CRD admits them: such as 200ms, 30s, 1h30m."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What carries a task out. An executor is one file beside `simulate.py` and one entry in `executors.py`.
 
 A command is data for the executor. No executor may give it to a shell.

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The executors that there are, by the name that `--executor` takes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The executor `job`: one Kubernetes Job an attempt, on the controller's own cluster, beside the TaskQueue."""
 
 from __future__ import annotations

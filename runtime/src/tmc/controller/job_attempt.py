@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One attempt as a Job: create it or find it, let it run once the claim is confirmed, see it end.
 
 Nothing here is remembered by the process: whoever makes the same attempt anew finds the same Job, running or ended. A

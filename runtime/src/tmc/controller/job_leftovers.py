@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Which Jobs are still needed. Pure; judged by live reads only, never by a view that may lag."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The Job of one attempt, as it is created. Pure.
 
 Its name follows from what is to be done and from the attempt's number alone, so that a second create, after a crash or

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a Job and its pods say: whether it ended, how, and what keeps it from starting. Pure."""
 
 from __future__ import annotations

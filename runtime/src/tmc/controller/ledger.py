@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The append-only record of what was started, finished and recorded: logger `tmc.controller.ledger`, a line an entry.
 
 Nothing reads it back. It is there so that a person or a test can count: an attempt (queue uid, specHash, task, attempt)

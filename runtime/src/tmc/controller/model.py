@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the planner sees of a TaskQueue: immutable values, read once from the JSON object."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The planner: what the object says and what this process runs -> what the status should say next. No I/O, no clock.
 
 A *claim* is a task in state Running together with `status.processorIdentity` and its number of attempts. Claims are

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The two kinds that the controller reads, and what it takes from a SyncedResource."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The attempts that this process is carrying out, or whose outcome it has not recorded yet."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Who gets the free workers. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Puts the parts together: what is followed, who leads, and what the leader does."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What `tmc controller` can be told: flags win over the environment, the environment over the defaults."""
 
 from __future__ import annotations

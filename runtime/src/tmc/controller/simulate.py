@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The executor that only pretends: it waits, then reports what the task's `simulate` field asks for."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """From task states to the `status` of the wire contract (docs/protocol.md). Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The one status write: conditional on the version that was read, and never repeated blindly."""
 
 from __future__ import annotations

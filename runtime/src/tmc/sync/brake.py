@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """A brake on deletions that nobody asked for object by object: pure, with a clock that is handed in.
 
 A copy is deleted when its origin object was (that is evidence of its own, and never braked), or when the hub has given

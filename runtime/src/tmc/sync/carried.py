@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The kinds that are carried here at present: one `KindSyncer` for each kind that both clusters have alike.
 
 A definition that appears, changes or goes is noticed while the syncer runs: its kind alone is started, stopped, or

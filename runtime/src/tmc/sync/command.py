@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """`tmc syncer`: connect one member with the hub."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What is said of members and kinds on the hub, as values: pure functions. Nothing is said twice.
 
 The `Ready` condition of a kind follows from the entries of its members alone, so whoever changes an entry changes the

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The custom resource definitions of the kinds that are carried, on both clusters, followed one by one.
 
 A whole list of definitions can be many megabytes, so each is a small reflection of its own, selected by name.

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The two clusters a syncer stands between, and who they are."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Carrying out one operation of a plan against the API servers.
 
 Nothing is retried blindly. A refusal that means "your view is old" (409, a proof that fails, a patch's own `test` that
@@ -25,7 +27,6 @@ from tmc.core.workqueue import RetryAfter
 from tmc.sync import names
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind, tombstone_body
-from tmc.sync.image import PatchOps, guarded, passes, pointer, seen_version
 from tmc.sync.objects import (
     Object,
     annotations_of,
@@ -37,6 +38,7 @@ from tmc.sync.objects import (
     uid_of,
 )
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
+from tmc.sync.patches import PatchOps, guarded, passes, pointer, seen_version
 from tmc.sync.patience import Patience
 
 log = logging.getLogger(__name__)

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the hub says of the fabric (members, kinds, tombstones), and the mirror of the kinds on the member.
 
 The kinds (`SyncedResource`) are mirrored down, because the controllers of the member read them there, and admission
@@ -22,9 +24,9 @@ from tmc.sync import names
 from tmc.sync.brake import Brake
 from tmc.sync.definitions import Definitions
 from tmc.sync.ends import Ends
-from tmc.sync.image import guarded, pointer
 from tmc.sync.objects import Object, annotations_of, is_deleting, metadata
 from tmc.sync.parameters import keep_parameters
+from tmc.sync.patches import guarded, pointer
 from tmc.sync.scope import HubScope
 from tmc.sync.succession import Succession, succession
 

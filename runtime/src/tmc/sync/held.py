@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tmc.sync import names
-from tmc.sync.image import PatchOps, for_uid
 from tmc.sync.objects import Object, finalizers_of, metadata
 from tmc.sync.operations import Patch, Proof
+from tmc.sync.patches import PatchOps, for_uid
 
 
 def take_hold(hub: Object, member: str, members: Collection[str]) -> Patch:

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a member remembers of its hub, to tell one that was restored from an older snapshot.
 
 The witness is the Lease of this syncer on the hub. Only this member's syncers write it, each write on the condition of

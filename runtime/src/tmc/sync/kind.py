@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One synced resource between this member and the hub: two reflections, one queue, one worker per object."""
 
 from __future__ import annotations

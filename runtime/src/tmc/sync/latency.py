@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Since when objects wait for this syncer, by its own monotonic clock.
 
 The clock of an object starts when this process is told of a change on one cluster, and stops when a write that follows

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What a syncer counts. One object for the whole process: counters outlive a term of leadership."""
 
 from __future__ import annotations

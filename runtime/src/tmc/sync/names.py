@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The labels, annotations and finalizers of the fabric (docs/protocol.md, "Metadata on copies")."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Reading Kubernetes objects: whose is it, is it going, who holds it.
 
 Every function is pure and total: a malformed object reads as an ordinary object that is nobody's copy.

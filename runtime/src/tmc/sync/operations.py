@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the planner may ask for. Operations are values: they say what to do and under which condition, and do nothing.
 
 `Side` is the cluster an operation touches. `Proof` is a fact that must be confirmed by a live, consistent read just

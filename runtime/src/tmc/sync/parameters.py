@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The ConfigMap that is the parameter of a kind's admission policies on the member (docs/protocol.md, "Admission").
 
 It follows from the hub's `SyncedResource`. Policies read it and not the mirror, because an API server that has just
@@ -13,8 +15,8 @@ from tmc.api.client import ApiClient
 from tmc.api.errors import NotFound
 from tmc.api.resource import Resource
 from tmc.sync import names
-from tmc.sync.image import guarded
 from tmc.sync.objects import Object
+from tmc.sync.patches import guarded
 from tmc.sync.succession import succession
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", has_status=False)

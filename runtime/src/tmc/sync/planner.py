@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The planner: what is on the member, on the hub, and known of the fabric -> what to do next.
 
 Pure and total: no I/O, no clock, no memory; the same input gives the same answer, and an answer that is carried out
@@ -36,11 +38,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tmc.sync import names
 from tmc.sync.held import let_go, take_hold
-from tmc.sync.image import Image, PatchOps, born, changes, guarded, image_of_copy, image_of_origin, pointer
+from tmc.sync.image import Image, born, changes, image_of_copy, image_of_origin
 from tmc.sync.objects import (
     Object,
     Origin,
@@ -54,6 +55,7 @@ from tmc.sync.objects import (
     uid_of,
 )
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Scope, Side, Tell
+from tmc.sync.patches import PatchOps, guarded, pointer, with_annotation, with_finalizers
 from tmc.sync.status import carried_status
 
 
@@ -158,7 +160,7 @@ def _hold(own: Object, more: PatchOps | None = None) -> list[Operation]:
     """Our finalizer on the origin object; `more` goes with it in one write."""
     if names.SYNC_FINALIZER in finalizers_of(own):
         return []
-    ops = _with_finalizers(own, [*finalizers_of(own), names.SYNC_FINALIZER])
+    ops = with_finalizers(own, [*finalizers_of(own), names.SYNC_FINALIZER])
     return [Patch("member", guarded([*ops, *(more or ())], own), "hold the origin object")]
 
 
@@ -175,7 +177,7 @@ def _without_trouble(own: Object) -> PatchOps:
 
 def _unhold(own: Object, why: str, proof: Proof | None) -> Patch:
     left = [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER]
-    return Patch("member", guarded(_with_finalizers(own, left), own), why, proof=proof, ends=uid_of(own))
+    return Patch("member", guarded(with_finalizers(own, left), own), why, proof=proof, ends=uid_of(own))
 
 
 def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
@@ -188,9 +190,9 @@ def _lost_the_name(own: Object, hub: Object, facts: Facts) -> list[Operation]:
         return operations + ([_unhold(own, "the name is another's", Proof("hub", uid_of(hub)))] if held else [])
     ops: PatchOps = []
     if held:
-        ops += _with_finalizers(own, [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER])
+        ops += with_finalizers(own, [f for f in finalizers_of(own) if f != names.SYNC_FINALIZER])
     if annotations_of(own).get(names.SYNC_STATE) != names.NAME_CONFLICT:
-        ops += _with_annotation(own, names.SYNC_STATE, names.NAME_CONFLICT)
+        ops += with_annotation(own, names.SYNC_STATE, names.NAME_CONFLICT)
     if ops:
         winner = _hub_origin(hub, facts).cluster
         message = (
@@ -226,7 +228,7 @@ def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | No
     left = others if facts.grace_over else [*others, *waited_for]
     if facts.quarantined or len(left) == len(finalizers_of(hub)):
         return []
-    strip = Patch("hub", guarded(_with_finalizers(hub, left), hub), "not waited for", proof=proof)
+    strip = Patch("hub", guarded(with_finalizers(hub, left), hub), "not waited for", proof=proof)
     if not (bury and facts.grace_over and waited_for):
         return [strip]
     pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in waited_for))
@@ -289,7 +291,7 @@ def _remove(
     origin = (names.ORIGIN_UID, names.ORIGIN_CLUSTER_UID, names.ORIGIN_GENERATION, names.ORIGIN_KEYS)
     marks = [mark for mark in (*origin, names.STATUS_PENDING) if mark in annotations_of(copy)]
     ops += [{"op": "remove", "path": f"/metadata/annotations/{pointer(mark)}"} for mark in marks]
-    ops += _with_annotation(copy, names.SYNC_STATE, names.KEPT)
+    ops += with_annotation(copy, names.SYNC_STATE, names.KEPT)
     return Patch("member", guarded(ops, copy), f"kept, although {why}", proof=proof, alone=alone)
 
 
@@ -387,18 +389,6 @@ def _status(member: Object, hub: Object, facts: Facts) -> list[Operation]:
 
 
 # --- small patches ------------------------------------------------------------------------------------------
-
-
-def _with_finalizers(obj: Object, wanted: list[str]) -> PatchOps:
-    if not wanted:
-        return [{"op": "remove", "path": "/metadata/finalizers"}] if "finalizers" in metadata(obj) else []
-    return [{"op": "add", "path": "/metadata/finalizers", "value": wanted}]
-
-
-def _with_annotation(obj: Object, key: str, value: str) -> list[dict[str, Any]]:
-    if not annotations_of(obj):
-        return [{"op": "add", "path": "/metadata/annotations", "value": {key: value}}]
-    return [{"op": "add", "path": f"/metadata/annotations/{pointer(key)}", "value": value}]
 
 
 def _fields_differ(ops: PatchOps) -> bool:

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What this syncer says on the hub: of its member, of how that stands to each kind, and of members that are silent.
 
 Written only when it changes, and under the version that was seen: many syncers write the status of one kind.
@@ -17,8 +19,8 @@ from tmc.sync import names
 from tmc.sync.conditions import READY, SILENT, SILENT_MESSAGE, Condition, now, with_conditions, with_entry, with_silent
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import MEMBERS, SYNCED_RESOURCES, Fabric
-from tmc.sync.image import guarded
 from tmc.sync.objects import Object, metadata, status_of
+from tmc.sync.patches import guarded
 from tmc.sync.schema import Verdict
 
 log = logging.getLogger(__name__)

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Whether a kind is the same on the hub and on a member: pure comparison of two custom resource definitions.
 
 A field that one side knows and the other prunes would be lost on its way, so such a kind is not carried until the

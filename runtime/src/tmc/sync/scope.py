@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """What the hub loses as a whole: a kind whose definition is being deleted, a namespace that is.
 
 All their objects are then being deleted on the hub, and that says nothing of their origins: it is no evidence.

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """One read for many who ask at about the same time."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Members whose syncer is not heard of: each syncer renews its Lease on the hub, and the others look at it.
 
 One of those that are heard of, the first by name, says so on the hub. Only the own clock counts, and only while the hub

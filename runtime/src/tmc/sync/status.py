@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """Carrying a whole status from one cluster to another.
 
 Only `observedGeneration` (top level and in conditions) means something else on every cluster, since generations are

@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """The syncer: one process, one member. It dials the hub and its own cluster; nothing dials in."""
 
 from __future__ import annotations

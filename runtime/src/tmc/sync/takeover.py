@@ -1,3 +1,5 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
 """When this member becomes the processor of a kind, the hub's status comes down once before any status goes up.
 
 The hub may show more than the copies here do, which were behind or whose syncer was away. Would they go up as they are,
