@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -44,10 +45,13 @@ class Lab:
     stack: AsyncExitStack
     syncers: list[Pod] = field(default_factory=list)
 
-    async def syncer(self, renew_at: str = NEVER) -> Pod:
-        """One more replica."""
+    async def syncer(self, renew_at: str = NEVER, *, mounted_as: Pod | None = None) -> Pod:
+        """One more replica; with `mounted_as` it has the Secret as the kubelet mounted it for that one."""
         folder = self.folder / f"syncer-{len(self.syncers)}"
-        await mount_secret(folder / "hub", self.member, "default", SECRET)
+        if mounted_as is None:
+            await mount_secret(folder / "hub", self.member, "default", SECRET)
+        else:
+            shutil.copytree(mounted_as.folder / "hub", folder / "hub")
         own = await token(self.member, "default", "tmc-syncer")
         args = ("syncer", "--member=west", "--hub=kcp", "--sync-interval=1s")
         hub = (f"--hub-kubeconfig={folder}/hub/hub.kubeconfig", f"--hub-token-secret=default/{SECRET}")
@@ -189,7 +193,7 @@ async def test_the_hub_token_is_renewed_in_its_secret_and_used_at_once(lab: Lab)
 
     leader = await lab.syncer(EVERY_SECOND)
     await eventually(leader.leads, "the first one leads")
-    standby = await lab.syncer(EVERY_SECOND)
+    standby = await lab.syncer(EVERY_SECOND, mounted_as=leader)  # the first may have renewed the Secret's by now
     await eventually(standby.ready, "the second one stands by")
 
     async def renewed() -> bool:
