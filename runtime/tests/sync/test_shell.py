@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -104,6 +105,20 @@ class Trio:
         hub.version += 1
         hub._tell("DELETED", WIDGETS, lost | {"metadata": lost["metadata"] | {"resourceVersion": "9999"}})
         await eventually(lambda: hub.calls[-1].verb == "POST", "the loss was seen")
+
+    @asynccontextmanager
+    async def another(self, member: str) -> AsyncIterator[None]:
+        """One more syncer for this member, which begins with nothing."""
+        async with ApiClient(self.apis[member].connection) as own, ApiClient(self.apis["kcp"].connection) as hub:
+            ends = Ends({"member": own, "hub": hub}, member, f"uid-{member}", "kcp", "uid-kcp")
+            syncer = KindSyncer(ends, KIND, {"member": WIDGETS, "hub": WIDGETS}, self.known, floor=30.0)  # type: ignore[arg-type]
+            task = asyncio.create_task(syncer.run())
+            try:
+                yield
+                assert not task.done(), "it ended by itself"
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
 
     def writes(self, cluster: str) -> list[str]:
         calls = self.apis[cluster].calls
@@ -467,3 +482,39 @@ async def test_what_is_carried_again_has_not_ended() -> None:
         copy = trio.shown("west")
         assert copy is not None, "absence on the hub deleted a copy"
         assert copy["metadata"]["annotations"][names.ORIGIN_UID] == uid
+
+
+@pytest.mark.parametrize(("behind", "shown"), [("west", "kcp"), ("kcp", "west")])
+async def test_a_syncer_that_begins_with_an_old_list_takes_nobody_back(behind: str, shown: str) -> None:
+    """The status goes up on west, the processor, and the spec of east's object comes down there."""
+    async with running() as trio:
+        old_and_new = []
+        for number in (1, 2):
+            trio.create("east", size=number)
+            if trio.shown("west") is None:
+                await trio.everywhere()
+            await eventually(lambda n=number: trio.apis["west"].get(WIDGETS, "w", "default")["spec"] == {"size": n})
+            if behind == "west":
+                seen = trio.apis["west"].get(WIDGETS, "w", "default")
+                trio.apis["west"].put(WIDGETS, {**seen, "status": {"done": number}})
+                await eventually(lambda n=number: (trio.shown("kcp") or {}).get("status") == {"done": n})
+            old_and_new.append(copy.deepcopy(trio.apis[behind].get(WIDGETS, "w", "default")))
+        old, new = old_and_new
+        version, asked = old["metadata"]["resourceVersion"], []
+
+        async def lagging(call: Call) -> web.StreamResponse:
+            asked.append(call)
+            return web.json_response({"kind": "List", "metadata": {"resourceVersion": version}, "items": [old]})
+
+        trio.apis[behind].intercept(lagging, "LIST", WIDGETS.name)
+        trio.apis[behind].fail("WATCH", 503, resource=WIDGETS.name)  # and hears of nothing for a moment
+        before = trio.apis[shown].version
+        async with trio.another("west"):
+            await eventually(lambda: asked, "it has begun with the old list")
+            await asyncio.sleep(0.3)
+            trio.create("east", size=3)
+            await eventually(lambda: trio.apis["west"].get(WIDGETS, "w", "default")["spec"] == {"size": 3}, "it works")
+        since = [obj for at, _, _, obj in trio.apis[shown]._history if at > before]
+        assert {obj["spec"]["size"] for obj in since} <= {2, 3}, "the spec went back"
+        assert {obj["status"]["done"] for obj in since if "status" in obj} <= {2}, "the status went back"
+        assert new["spec"] == {"size": 2}

@@ -251,6 +251,18 @@ class Executor:
             raise RetryAfter(LAGGING_VIEW_SECONDS)
         return (uid_of(found) if found is not None else "") == proof.uid
 
+    async def read_live(self, key: ObjectKey, side: Side) -> str:
+        """The uid of the object as a consistent read shows it; the store remembers what that found.
+
+        Raises:
+            RetryAfter: there is none, which the watch has yet to tell.
+            ApiError, Unreachable: the API server does not answer.
+        """
+        found = await self._read_afresh(key, side)
+        if found is None:
+            raise RetryAfter(LAGGING_VIEW_SECONDS)
+        return uid_of(found)
+
     async def _read_afresh(self, key: ObjectKey, side: Side) -> Object | None:
         """A consistent read; the store remembers what it found. None: there is no such object."""
         try:

@@ -16,11 +16,12 @@ from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector, any_tempo
 from tmc.core.workqueue import RetryAfter, WorkQueue
+from tmc.sync.abreast import OTHER, Abreast
 from tmc.sync.ended import Ended
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
-from tmc.sync.objects import Object, marked_origin, metadata
+from tmc.sync.objects import Object, marked_origin, metadata, status_of
 from tmc.sync.operations import Acknowledge, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
@@ -62,6 +63,7 @@ class KindSyncer:
         self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
         self._aims: dict[tuple[ObjectKey, Side], str] = {}
         self._ended = Ended()
+        self._abreast = Abreast()
 
     async def run(self) -> None:
         """Sync until cancelled. Nothing is planned before both clusters were listed whole."""
@@ -194,11 +196,24 @@ class KindSyncer:
         if isinstance(operation, Delete | Patch):
             if self._awaits_news(key, operation):
                 return False
+            if isinstance(operation, Patch) and await self._caught_up(key, operation):
+                return True
             if not await self._goes_alone(key, operation):
                 return True
         if isinstance(operation, Delete) and operation.braked and not self._may_go(operation.uid):
             return False
         return None
+
+    async def _caught_up(self, key: ObjectKey, patch: Patch) -> bool:
+        """Whether the source was read live now, because what it was seen as may be older than what the target has."""
+        source = OTHER[patch.side]
+        seen = self._stores[source].version(key)
+        if seen is None or self._abreast.knows(key, patch, seen.uid):
+            return False
+        if patch.why == "status" and not status_of(self._stores[patch.side].get(key) or {}):
+            return False  # it cannot go back
+        self._abreast.learn(key, patch, await self._executor.read_live(key, source))
+        return True
 
     def _awaits_news(self, key: ObjectKey, operation: Delete | Patch) -> bool:
         """An object that our own write has ended is written to no more, though the watch has yet to tell of it."""
@@ -239,6 +254,9 @@ class KindSyncer:
 
     def _note(self, key: ObjectKey, done: Create | Patch) -> None:
         """A patch that had to be made again, though what it makes is the same, was a repair."""
+        source = self._stores[OTHER[done.side]].version(key)
+        if source is not None:
+            self._abreast.learn(key, done, source.uid)
         if isinstance(done, Create):
             self._ended.discard(_origin_uid(done.body))
         if done.aim:
@@ -250,6 +268,7 @@ class KindSyncer:
     def _forget(self, key: ObjectKey) -> None:
         """Neither cluster has the object any more."""
         self._repairs.pop(key, None)
+        self._abreast.forget(key)
         for side in self._stores:
             self._aims.pop((key, side), None)
 
