@@ -14,7 +14,7 @@ from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
 from runtime.tests.sync.test_schema import NUMBER, TEXT, crd, struct
-from runtime.tests.sync.test_shell import WIDGETS
+from runtime.tests.sync.trio import WIDGETS
 from tmc.api.client import ApiClient
 from tmc.api.resource import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES
 from tmc.sync.ends import Ends

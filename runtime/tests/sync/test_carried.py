@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from runtime.tests.sync.fabric_lab import KIND, NUMBER, OTHER, SPEC, TEXT, Fabric, crd, fabric, struct, widget
-from runtime.tests.sync.test_shell import WIDGETS
+from runtime.tests.sync.trio import WIDGETS
 from runtime.tests.waiting import eventually
 from tmc.sync.fabric import SYNCED_RESOURCES
 

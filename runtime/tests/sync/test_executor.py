@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from runtime.tests.fakeapi import FakeApi
-from runtime.tests.sync.test_shell import KIND, WIDGETS, running
+from runtime.tests.sync.trio import KIND, WIDGETS, running
 from tmc.core.keys import ObjectKey
 from tmc.sync.executor import Outcome
 from tmc.sync.fabric import TOMBSTONES, tombstone_body

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.tests.fakeapi import FakeApi
 from runtime.tests.sync.fabric_lab import KIND, SPEC, WIDGETS, fabric, widget
-from runtime.tests.sync.test_shell import KIND as CARRIED
+from runtime.tests.sync.trio import KIND as CARRIED
 from runtime.tests.waiting import eventually
 from tmc.core.keys import ObjectKey
 from tmc.sync.fabric import SYNCED_RESOURCES, TOMBSTONES, tombstone_body

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from runtime.tests.core.scraping import scrape
 from runtime.tests.core.test_metrics import agrees
 from runtime.tests.fakeapi import FakeApi
-from runtime.tests.sync.test_shell import KIND, WIDGETS, Known
+from runtime.tests.sync.trio import KIND, WIDGETS, Known
 from runtime.tests.waiting import eventually
 from tmc.api.client import ApiClient
 from tmc.api.resource import EVENTS, NAMESPACES

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
-from runtime.tests.sync.test_shell import KIND, WIDGETS, Trio, running
+from runtime.tests.sync.trio import KIND, WIDGETS, Trio, running
 from runtime.tests.waiting import eventually
 from tmc.api.resource import EVENTS, NAMESPACES
 from tmc.core.keys import ObjectKey

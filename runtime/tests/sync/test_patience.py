@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call
-from runtime.tests.sync.test_shell import WIDGETS, Trio, running
+from runtime.tests.sync.trio import WIDGETS, Trio, running
 from runtime.tests.waiting import eventually
 from tmc.core.keys import ObjectKey
 from tmc.core.workqueue import RetryAfter

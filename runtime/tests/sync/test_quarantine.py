@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.tests.sync.fabric_lab import KIND, Fabric, fabric, widget
-from runtime.tests.sync.test_shell import WIDGETS
+from runtime.tests.sync.trio import WIDGETS
 from runtime.tests.waiting import eventually
 from tmc.api.resource import NAMESPACES
 from tmc.sync.fabric import SYNCED_RESOURCES

@@ -5,159 +5,21 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
+from runtime.tests.sync.trio import KIND, WIDGETS, Object, Trio, quick_second_opinion, running
 from runtime.tests.waiting import eventually
-from tmc.api.client import ApiClient
 from tmc.api.resource import EVENTS, NAMESPACES, Resource
 from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
-from tmc.sync.brake import Brake
-from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
-from tmc.sync.kind import KindSyncer
 from tmc.sync.operations import Patch, Proof
 from tmc.sync.patches import guarded
-
-WIDGETS = Resource("example.org", "v1", "widgets", "Widget")
-KIND = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", processor="west", epoch=1, grace=300.0)
-Object = dict[str, Any]
-
-
-@dataclass
-class Known:
-    """What the syncers know of the fabric."""
-
-    members: frozenset[str] = frozenset({"east", "west"})
-    tombstones: dict[str, Object] = field(default_factory=dict)
-    quarantined: bool = False
-    mirror_lags: bool = False  # of the member that has become the processor
-    losing: frozenset[str] = frozenset()  # what the hub loses: namespaces, and the kind by the name `kind`
-    seen_losing: frozenset[str] = frozenset()  # what of it was seen by itself
-    hub_namespaces_terminating: frozenset[str] = frozenset()
-    brakes: dict[str, Brake] = field(default_factory=dict)
-
-    def brake(self, name: str) -> Brake:
-        return self.brakes.setdefault(name, Brake())
-
-    def hub_kind_terminating(self, _name: str) -> bool:
-        return "kind" in self.seen_losing
-
-    def hub_namespace_terminating(self, namespace: str) -> bool:
-        return namespace in self.seen_losing
-
-    async def confirms_own_deletion(self, _name: str) -> bool:
-        return True
-
-    async def confirms_deletion(self, _name: str, namespace: str) -> bool:
-        await asyncio.sleep(0)
-        self.seen_losing = self.losing
-        return not self.losing & {"kind", namespace}
-
-    def takes_over(self, _name: str) -> bool:
-        return self.mirror_lags
-
-    def levelled(self, _name: str) -> None:
-        self.mirror_lags = False
-
-
-@dataclass
-class Trio:
-    """A hub and two members, and a syncer for each member."""
-
-    apis: dict[str, FakeApi]
-    known: Known
-    syncers: dict[str, KindSyncer] = field(default_factory=dict)
-
-    def shown(self, cluster: str, name: str = "w") -> Object | None:
-        return self.apis[cluster].objects[WIDGETS.name].get(("default", name))
-
-    def create(self, cluster: str, name: str = "w", size: int = 1) -> Object:
-        meta = {"name": name, "namespace": "default"}
-        return self.apis[cluster].put(WIDGETS, {"metadata": meta, "spec": {"size": size}})
-
-    async def everywhere(self, name: str = "w") -> None:
-        await eventually(lambda: all(self.shown(c, name) for c in self.apis), f"{name} is everywhere")
-
-    async def nowhere(self, name: str = "w") -> None:
-        await eventually(lambda: not any(self.shown(c, name) for c in self.apis), f"{name} is nowhere")
-
-    async def hub_loses(self, name: str) -> None:
-        """The hub copy is gone without having been deleted, and cannot be made anew."""
-
-        async def full(_: Call) -> web.StreamResponse | None:
-            return web.Response(status=503)
-
-        hub = self.apis["kcp"]
-        hub.intercept(full, "POST", WIDGETS.name, times=10**6)
-        lost = hub.get(WIDGETS, name, "default")
-        hub.put(WIDGETS, {**lost, "metadata": {**lost["metadata"], "finalizers": []}})
-        del hub.objects[WIDGETS.name][("default", name)]
-        hub.version += 1
-        hub._tell("DELETED", WIDGETS, lost | {"metadata": lost["metadata"] | {"resourceVersion": "9999"}})
-        await eventually(lambda: hub.calls[-1].verb == "POST", "the loss was seen")
-
-    @asynccontextmanager
-    async def another(self, member: str) -> AsyncIterator[None]:
-        """One more syncer for this member, which begins with nothing."""
-        async with ApiClient(self.apis[member].connection) as own, ApiClient(self.apis["kcp"].connection) as hub:
-            ends = Ends({"member": own, "hub": hub}, member, f"uid-{member}", "kcp", "uid-kcp")
-            syncer = KindSyncer(ends, KIND, {"member": WIDGETS, "hub": WIDGETS}, self.known, floor=30.0)  # type: ignore[arg-type]
-            task = asyncio.create_task(syncer.run())
-            try:
-                yield
-                assert not task.done(), "it ended by itself"
-            finally:
-                task.cancel()
-                await asyncio.wait([task])
-
-    def writes(self, cluster: str) -> list[str]:
-        calls = self.apis[cluster].calls
-        return [c.verb for c in calls if c.verb in ("POST", "PATCH", "DELETE") and c.resource == WIDGETS.name]
-
-
-@asynccontextmanager
-async def running(*, kind: SyncedKind = KIND, floor: float = 30.0) -> AsyncIterator[Trio]:
-    async with AsyncExitStack() as stack:
-        apis = {
-            name: await stack.enter_async_context(FakeApi(WIDGETS, EVENTS, NAMESPACES, TOMBSTONES, name=name))
-            for name in ("kcp", "east", "west")
-        }
-        trio = Trio(apis, Known())
-        tasks = []
-        for member in ("east", "west"):
-            clients = {
-                "member": await stack.enter_async_context(ApiClient(apis[member].connection)),
-                "hub": await stack.enter_async_context(ApiClient(apis["kcp"].connection)),
-            }
-            ends = Ends(clients, member, f"uid-{member}", "kcp", "uid-kcp")  # type: ignore[arg-type]
-            syncer = KindSyncer(ends, kind, {"member": WIDGETS, "hub": WIDGETS}, trio.known, floor=floor)  # type: ignore[arg-type]
-            trio.syncers[member] = syncer
-            tasks.append(asyncio.create_task(syncer.run()))
-        try:
-            yield trio
-            assert not any(task.done() for task in tasks), "a syncer ended by itself"
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-
-@contextmanager
-def quick_second_opinion() -> Iterator[None]:
-    before = executor.SECOND_OPINION_SECONDS, executor.SLOW_LANE_SECONDS
-    executor.SECOND_OPINION_SECONDS, executor.SLOW_LANE_SECONDS = 0.02, 0.1
-    yield
-    executor.SECOND_OPINION_SECONDS, executor.SLOW_LANE_SECONDS = before
 
 
 async def test_a_life_costs_the_writes_that_the_protocol_names() -> None:
@@ -435,86 +297,3 @@ def swap(hub: FakeApi, name: str) -> None:
     hub.version += 1
     hub._tell("DELETED", WIDGETS, gone | {"metadata": gone["metadata"] | {"resourceVersion": str(hub.version)}})
     hub.put(WIDGETS, {"metadata": {"name": name, "namespace": "default"}, "spec": {"size": 9}})
-
-
-@pytest.mark.parametrize(("held_back", "by"), [("kcp", "east"), ("west", "west")])
-async def test_a_creation_that_comes_late_does_not_bring_back_what_ended(held_back: str, by: str) -> None:
-    """As a network may do it: the client has given up, and made the copy by another request."""
-    late: list[Object] = []
-    async with running() as trio:
-
-        async def hold(call: Call) -> web.StreamResponse | None:
-            late.append(await call.request.json())
-            return web.Response(status=504)
-
-        trio.apis[held_back].intercept(hold, "POST", WIDGETS.name)
-        trio.create("east")
-        await trio.everywhere()
-        trio.apis["east"].remove(WIDGETS, "w", "default")
-        await trio.nowhere()
-        assert len(late) == 1
-        uid = late[0]["metadata"]["annotations"][names.ORIGIN_UID]
-
-        trio.apis[held_back].put(WIDGETS, late[0])
-        await eventually(lambda: "DELETE" in [c.verb for c in trio.apis[held_back].calls], f"{by} deletes it")
-        await trio.nowhere()
-
-        trio.create("east", size=2)
-        await trio.everywhere()
-        assert trio.apis["west"].get(WIDGETS, "w", "default")["metadata"]["annotations"][names.ORIGIN_UID] != uid
-
-
-async def test_what_is_carried_again_has_not_ended() -> None:
-    """Somebody deletes the hub copy of an object that lives: its copies go, and come again."""
-    async with running() as trio:
-        uid = trio.create("east")["metadata"]["uid"]
-        await trio.everywhere()
-        first = trio.apis["kcp"].get(WIDGETS, "w", "default")["metadata"]["uid"]
-        trio.apis["kcp"].remove(WIDGETS, "w", "default")
-        await eventually(
-            lambda: (trio.shown("kcp") or {"metadata": {"uid": first}})["metadata"]["uid"] != first, "it is made anew"
-        )
-        await trio.everywhere()
-
-        await trio.hub_loses("w")
-        trio.syncers["west"].fabric_changed(KIND)
-        await asyncio.sleep(0.3)
-        copy = trio.shown("west")
-        assert copy is not None, "absence on the hub deleted a copy"
-        assert copy["metadata"]["annotations"][names.ORIGIN_UID] == uid
-
-
-@pytest.mark.parametrize(("behind", "shown"), [("west", "kcp"), ("kcp", "west")])
-async def test_a_syncer_that_begins_with_an_old_list_takes_nobody_back(behind: str, shown: str) -> None:
-    """The status goes up on west, the processor, and the spec of east's object comes down there."""
-    async with running() as trio:
-        old_and_new = []
-        for number in (1, 2):
-            trio.create("east", size=number)
-            if trio.shown("west") is None:
-                await trio.everywhere()
-            await eventually(lambda n=number: trio.apis["west"].get(WIDGETS, "w", "default")["spec"] == {"size": n})
-            if behind == "west":
-                seen = trio.apis["west"].get(WIDGETS, "w", "default")
-                trio.apis["west"].put(WIDGETS, {**seen, "status": {"done": number}})
-                await eventually(lambda n=number: (trio.shown("kcp") or {}).get("status") == {"done": n})
-            old_and_new.append(copy.deepcopy(trio.apis[behind].get(WIDGETS, "w", "default")))
-        old, new = old_and_new
-        version, asked = old["metadata"]["resourceVersion"], []
-
-        async def lagging(call: Call) -> web.StreamResponse:
-            asked.append(call)
-            return web.json_response({"kind": "List", "metadata": {"resourceVersion": version}, "items": [old]})
-
-        trio.apis[behind].intercept(lagging, "LIST", WIDGETS.name)
-        trio.apis[behind].fail("WATCH", 503, resource=WIDGETS.name)  # and hears of nothing for a moment
-        before = trio.apis[shown].version
-        async with trio.another("west"):
-            await eventually(lambda: asked, "it has begun with the old list")
-            await asyncio.sleep(0.3)
-            trio.create("east", size=3)
-            await eventually(lambda: trio.apis["west"].get(WIDGETS, "w", "default")["spec"] == {"size": 3}, "it works")
-        since = [obj for at, _, _, obj in trio.apis[shown]._history if at > before]
-        assert {obj["spec"]["size"] for obj in since} <= {2, 3}, "the spec went back"
-        assert {obj["status"]["done"] for obj in since if "status" in obj} <= {2}, "the status went back"
-        assert new["spec"] == {"size": 2}

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
-from runtime.tests.sync.test_shell import WIDGETS
+from runtime.tests.sync.trio import WIDGETS
 from runtime.tests.waiting import eventually
 from tmc.api.client import ApiClient
 from tmc.api.resource import EVENTS, NAMESPACES

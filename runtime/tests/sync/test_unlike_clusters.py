@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from runtime.tests.fakeapi import Call, FakeApi, Refused
-from runtime.tests.sync.test_shell import WIDGETS, Trio, quick_second_opinion, running
+from runtime.tests.sync.trio import WIDGETS, Trio, quick_second_opinion, running
 from runtime.tests.waiting import eventually
 from tmc.api.resource import EVENTS
 from tmc.sync import executor, names
