@@ -26,7 +26,6 @@ from tests.faults.pki import self_signed
 from tests.faults.plans import Armed, Fault
 from tests.faults.processes import Processes, processes
 from tests.faults.proxy import FLAP_SECONDS, Link, serving
-from tests.faults.rules import origin_uid
 from tests.integration.conftest import free_ports
 from tests.integration.module_pair import Pair, install
 from tests.integration.throwaway_plane import Plane, throwaway_plane
@@ -88,8 +87,7 @@ class Lab:
         self.soon(self._partition(chosen, fault.do["partition"], fault.do["seconds"]))
 
     def brings_back(self, obj: dict[str, Any]) -> None:
-        """A creation that comes late may show what is gone already, for a moment."""
-        self.audit.judge.brought_back.add(origin_uid(obj))
+        self.audit.judge.brings_back(obj)
 
     # -- hands
 

@@ -78,6 +78,11 @@ class Judge:
         self._results: defaultdict[str, set[str]] = defaultdict(set)
         self._gone: dict[str, float] = {}
 
+    def brings_back(self, created: dict[str, Any]) -> None:
+        """A creation reaches a cluster late: of a copy, it may show for a moment what is gone already."""
+        if is_copy(created):
+            self.brought_back.add(origin_uid(created))
+
     def feed(self, cluster: str, kind: str, obj: dict[str, Any], at: float) -> None:
         """One event, `at` in seconds of any steady clock."""
         self.events += 1

@@ -114,6 +114,14 @@ def test_a_copy_that_comes_back_is_seen() -> None:
     assert judged(gone, back, released="o", apart=LATE_SECONDS * 2) == ["resurrection"]
 
 
+def test_a_copy_whose_creation_comes_late_may_be_seen_again() -> None:
+    late, judge = queue("", "o"), Judge()
+    del late["metadata"]["uid"]
+    judge.brings_back(late)
+    judge.brings_back({"kind": "Event", "metadata": {"name": "n.1", "namespace": "ns"}})
+    assert judge.brought_back == {"o"}
+
+
 @pytest.mark.parametrize(
     ("cluster", "change"),
     [
