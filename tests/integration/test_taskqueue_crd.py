@@ -177,6 +177,15 @@ async def test_samples_are_valid_and_have_the_seeds_number_of_tasks(
     assert len(created["spec"]["tasks"]) == {"east": 5, "west": 4, "global": 4}[sample.split("-")[0]]
 
 
+async def test_the_readmes_example_is_taken_as_it_is(client: ApiClient, repository: Path) -> None:
+    given = yaml.safe_load((repository / "docs" / "examples" / "taskqueue.yaml").read_text())
+    created = await create(client, given)
+    metadata = created["metadata"]
+    await client.delete(TASK_QUEUES, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+    tasks = [{"timeout": "5m"} | task for task in given["spec"]["tasks"]]
+    assert created["spec"] == given["spec"] | {"tasks": tasks}
+
+
 async def test_kubectl_shows_the_columns(client: ApiClient, repository: Path) -> None:
     sample = yaml.safe_load((repository / "manifests" / "samples" / "east-taskqueue.yaml").read_text())
     sample["metadata"] |= {"name": "crd-columns", "labels": {"tmc.io/origin": "east"}}
