@@ -63,6 +63,25 @@ async def test_what_is_carried_again_has_not_ended() -> None:
         assert copy["metadata"]["annotations"][names.ORIGIN_UID] == uid
 
 
+async def test_what_is_carried_again_has_not_ended_though_the_answer_was_lost() -> None:
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        west, first = trio.apis["west"], trio.apis["west"].get(WIDGETS, "w", "default")["metadata"]["uid"]
+
+        async def made_and_not_told(call: Call) -> web.StreamResponse | None:
+            west.put(WIDGETS, await call.request.json())
+            return web.Response(status=504)
+
+        west.intercept(made_and_not_told, "POST", WIDGETS.name)
+        trio.apis["kcp"].remove(WIDGETS, "w", "default")
+        await eventually(lambda: (trio.shown("west") or {"metadata": {"uid": first}})["metadata"]["uid"] != first)
+        await trio.everywhere()
+        await trio.hub_loses("w")
+        await asyncio.sleep(0.3)
+        assert trio.shown("west") is not None, "absence on the hub deleted a copy"
+
+
 @pytest.mark.parametrize(("behind", "shown"), [("west", "kcp"), ("kcp", "west")])
 async def test_a_syncer_that_begins_with_an_old_list_takes_nobody_back(behind: str, shown: str) -> None:
     """The status goes up on west, the processor, and the spec of east's object comes down there."""
@@ -97,3 +116,33 @@ async def test_a_syncer_that_begins_with_an_old_list_takes_nobody_back(behind: s
         assert {obj["spec"]["size"] for obj in since} <= {2, 3}, "the spec went back"
         assert {obj["status"]["done"] for obj in since if "status" in obj} <= {2}, "the status went back"
         assert new["spec"] == {"size": 2}
+
+
+@pytest.mark.parametrize(("behind", "shown", "syncer"), [("kcp", "west", "west"), ("east", "kcp", "east")])
+async def test_a_syncer_that_begins_with_an_old_list_makes_nothing_that_is_gone(
+    behind: str, shown: str, syncer: str
+) -> None:
+    """Its predecessor has removed the copy and let it go; the list still shows the object that it was a copy of."""
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        old = copy.deepcopy(trio.apis[behind].get(WIDGETS, "w", "default"))
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await trio.nowhere()
+        version, asked = old["metadata"]["resourceVersion"], []
+
+        async def lagging(call: Call) -> web.StreamResponse:
+            asked.append(call)
+            return web.json_response({"kind": "List", "metadata": {"resourceVersion": version}, "items": [old]})
+
+        trio.apis[behind].intercept(lagging, "LIST", WIDGETS.name)
+        trio.apis[behind].fail("WATCH", 503, resource=WIDGETS.name)  # and hears of nothing for a moment
+        before = trio.apis[shown].version
+        async with trio.another(syncer):
+            await eventually(lambda: asked, "it has begun with the old list")
+            await asyncio.sleep(0.3)
+            trio.create("east", name="next")
+            await trio.everywhere("next")
+        made = [obj["metadata"]["name"] for at, _, _, obj in trio.apis[shown]._history if at > before]
+        assert "w" not in made, "it came back"
+        await trio.nowhere()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -197,6 +198,20 @@ def test_drift_is_undone_and_told() -> None:
     assert [op.reason for op in operations if isinstance(op, Tell)] == ["DriftRestored"]
     world.settle(("a",))
     assert world.members["west"].objects["a"]["spec"] == {"value": 1}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, True), (False, 0), ([{"on": 0}], [{"on": False}])])
+def test_a_number_and_a_truth_value_are_not_the_same(before: object, after: object) -> None:
+    world = world_with()
+    hub = world.hub.objects["a"] | {"spec": {"value": before}, "status": {"shown": before}}
+    own = world.members["east"].objects["a"] | {"spec": {"value": after}}
+    copy = world.members["west"].objects["a"] | {"spec": {"value": before}, "status": {"shown": after}}
+    (push,) = plan(own, hub | {"status": {}}, world.facts("east", "a"))
+    (raise_,) = plan(copy, hub, world.facts("west", "a"))
+    assert isinstance(push, Patch)
+    assert isinstance(raise_, Patch)
+    assert json.dumps(push.patch[1:]) == json.dumps([{"op": "add", "path": "/spec", "value": {"value": after}}])
+    assert json.dumps(raise_.patch[1:]) == json.dumps([{"op": "add", "path": "/status", "value": {"shown": after}}])
 
 
 def test_foreign_metadata_stays_on_its_copy_and_does_not_travel() -> None:

@@ -17,6 +17,7 @@ from runtime.tests.waiting import eventually
 from tmc.api.resource import EVENTS, NAMESPACES, Resource
 from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
+from tmc.sync.brake import Brake
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
 from tmc.sync.operations import Patch, Proof
 from tmc.sync.patches import guarded
@@ -220,6 +221,29 @@ async def test_a_fight_over_a_copy_is_restrained() -> None:
             await asyncio.sleep(0.02)
         repairs = trio.syncers["west"]._executor.writes["follow the origin"]  # those that were not refused by a 409
         assert 0 < repairs <= 5
+
+
+async def test_the_brake_is_asked_for_a_share_of_the_copies_alone() -> None:
+    asked: list[int] = []
+
+    class Asked(Brake):
+        def allows(self, uid: str, copies: int) -> bool:
+            asked.append(copies)
+            return super().allows(uid, copies)
+
+    async with running() as trio:
+        trio.known.brakes[KIND.name] = Asked()
+        names_of_east, names_of_west = [f"e{n}" for n in range(3)], [f"w{n}" for n in range(20)]
+        for cluster, created in (("east", names_of_east), ("west", names_of_west)):
+            for name in created:
+                trio.create(cluster, name)
+        for name in (*names_of_east, *names_of_west):
+            await trio.everywhere(name)
+        taken = trio.apis["kcp"].get(WIDGETS, "e0", "default")
+        annotations = taken["metadata"]["annotations"] | {names.ORIGIN_UID: "another"}
+        trio.apis["kcp"].put(WIDGETS, {**taken, "metadata": {**taken["metadata"], "annotations": annotations}})
+        await eventually(lambda: asked, "the name is another's")
+        assert asked == [3]
 
 
 async def test_a_new_processor_takes_the_hubs_status_before_it_gives_its_own() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tmc.sync import names
-from tmc.sync.objects import Object, Origin, annotations_of, labels_of
+from tmc.sync.objects import Object, Origin, alike, annotations_of, labels_of
 from tmc.sync.patches import PatchOps, pointer
 
 _NOT_TRAVELLING = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -121,7 +121,9 @@ def _travels(key: str) -> bool:
 
 def _replace_fields(have: Mapping[str, Any], want: Mapping[str, Any]) -> PatchOps:
     put: PatchOps = [
-        {"op": "add", "path": f"/{pointer(k)}", "value": v} for k, v in want.items() if k not in have or have[k] != v
+        {"op": "add", "path": f"/{pointer(k)}", "value": v}
+        for k, v in want.items()
+        if k not in have or not alike(have[k], v)
     ]
     return put + [{"op": "remove", "path": f"/{pointer(k)}"} for k in have if k not in want]
 

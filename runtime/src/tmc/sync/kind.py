@@ -6,22 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import defaultdict, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
+from tmc.api.pages import slices
 from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector, any_tempo
 from tmc.core.workqueue import RetryAfter, WorkQueue
-from tmc.sync.abreast import OTHER, Abreast
+from tmc.sync.abreast import OTHER, Abreast, carries_over
 from tmc.sync.ended import Ended
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
-from tmc.sync.objects import Object, marked_origin, metadata, status_of
+from tmc.sync.fights import REPAIRS_PER_WINDOW, Fights
+from tmc.sync.objects import Object, is_deleting, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 WORKERS = 16
 STEPS_AT_A_TIME = 12
 PHASES: dict[Side, float] = {"member": 0.0, "hub": 0.5}  # of a floor: when each side is compared
-DRIFT_WINDOW_SECONDS = 60.0
-DRIFT_REPAIRS_PER_WINDOW = 5
 
 
 class KindSyncer:
@@ -60,10 +58,10 @@ class KindSyncer:
         self._executor = Executor(ends, kind, resources, stores)
         self._take_over = TakeOver(kind.name, fabric, self._read_hub, self._queue.add)
         self._basis: object = None
-        self._repairs: defaultdict[ObjectKey, deque[float]] = defaultdict(deque)
-        self._aims: dict[tuple[ObjectKey, Side], str] = {}
+        self._fights = Fights()
         self._ended = Ended()
         self._abreast = Abreast()
+        self._copies: set[ObjectKey] = set()  # the member's objects that stand for another cluster's
 
     async def run(self) -> None:
         """Sync until cancelled. Nothing is planned before both clusters were listed whole."""
@@ -77,6 +75,7 @@ class KindSyncer:
             for reflector in self._reflectors.values():
                 await reflector.wait_synced()
             log.info("in sync with both clusters", extra={"kind": self._kind.name})
+            await self._count_copies()
             self._look_at_all()
             self._look_at_buried()
             self._take_over.notice()
@@ -125,6 +124,24 @@ class KindSyncer:
             if name == self._kind.name:
                 self._queue.add(key)
 
+    async def _count_copies(self) -> None:
+        """Before the first is deleted: which share of them goes is what the brake asks."""
+        store = self._stores["member"]
+        for part in slices(list(store.keys())):
+            for key in part:
+                self._note_copy(key, store.get(key))
+            await asyncio.sleep(0)  # others have their turn
+
+    def _note_copy(self, key: ObjectKey, obj: Object | None) -> None:
+        if obj is not None and self._is_from_elsewhere(obj):
+            self._copies.add(key)
+        else:
+            self._copies.discard(key)
+
+    def _is_from_elsewhere(self, obj: Object) -> bool:
+        origin = marked_origin(obj)
+        return origin is not None and origin.cluster_uid != self._ends.member_uid
+
     async def _read_hub(self) -> list[ObjectKey]:
         listed = await self._ends.clients["hub"].list(self._resources["hub"])
         for obj in listed.items:
@@ -148,6 +165,8 @@ class KindSyncer:
     async def _bring_in_line(self, key: ObjectKey) -> None:
         for _ in range(STEPS_AT_A_TIME):
             seen = {side: store.get(key) for side, store in self._stores.items()}
+            self._note_copy(key, seen["member"])
+            self._note_carried(key, seen["hub"])
             operations = plan(seen["member"], seen["hub"], self._facts(key, seen))
             if not operations:
                 self._executor.settled(key)
@@ -167,18 +186,17 @@ class KindSyncer:
         for operation in operations:
             if isinstance(operation, Tell) and in_vain:
                 continue  # what it would tell of did not happen
-            if isinstance(operation, Patch):
-                in_vain = self._executor.is_futile(key, operation) or self._lets_others_go_first(key, operation)
+            if isinstance(operation, Create | Patch):
+                in_vain = self._has_to_wait(key, operation)
                 if in_vain:
                     continue
                 if operation.side in touched:
                     return True
-                self._restrain(key, operation)
             if (instead := await self._instead_of(key, operation)) is not None:
                 return instead
             if isinstance(operation, Patch | Acknowledge):
                 self._ended.add(operation.ends)  # before: the answer may be lost
-            before = self._executor.total_writes
+            before, uid = self._executor.total_writes, self._uid_of_target(key, operation)
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
             if outcome in (Outcome.DONE, Outcome.WAIT) and isinstance(operation, Create | Delete | Patch):
@@ -187,32 +205,29 @@ class KindSyncer:
                 return outcome is Outcome.LOOK_AGAIN
             if isinstance(operation, Create | Patch) and not in_vain:
                 touched.add(operation.side)
-                self._note(key, operation)
+                self._note(key, operation, uid)
             progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
 
     async def _instead_of(self, key: ObjectKey, operation: Operation) -> bool | None:
         """None: carry it out. Otherwise the plan ends here; whether another one is made at once, or upon news."""
-        if isinstance(operation, Delete | Patch):
-            if self._awaits_news(key, operation):
-                return False
-            if isinstance(operation, Patch) and await self._caught_up(key, operation):
-                return True
-            if not await self._goes_alone(key, operation):
-                return True
+        if isinstance(operation, Delete | Patch) and self._awaits_news(key, operation):
+            return False
+        if isinstance(operation, Create | Patch) and await self._caught_up(key, operation):
+            return True
+        if isinstance(operation, Delete | Patch) and not await self._goes_alone(key, operation):
+            return True
         if isinstance(operation, Delete) and operation.braked and not self._may_go(operation.uid):
             return False
         return None
 
-    async def _caught_up(self, key: ObjectKey, patch: Patch) -> bool:
+    async def _caught_up(self, key: ObjectKey, operation: Create | Patch) -> bool:
         """Whether the source was read live now, because what it was seen as may be older than what the target has."""
-        source = OTHER[patch.side]
+        source = OTHER[operation.side]
         seen = self._stores[source].version(key)
-        if seen is None or self._abreast.knows(key, patch, seen.uid):
+        if not carries_over(operation) or seen is None or self._abreast.knows(key, source, seen.uid):
             return False
-        if patch.why == "status" and not status_of(self._stores[patch.side].get(key) or {}):
-            return False  # it cannot go back
-        self._abreast.learn(key, patch, await self._executor.read_live(key, source))
+        self._abreast.learn(key, source, await self._executor.read_live(key, source))
         return True
 
     def _awaits_news(self, key: ObjectKey, operation: Delete | Patch) -> bool:
@@ -220,8 +235,19 @@ class KindSyncer:
         seen = self._stores[operation.side].version(key)
         return seen is not None and self._comes_later(key, self._executor.patience.news(key, operation, seen.uid))
 
-    def _lets_others_go_first(self, key: ObjectKey, patch: Patch) -> bool:
-        return self._comes_later(key, self._executor.patience.turn(key, patch))
+    def _has_to_wait(self, key: ObjectKey, operation: Create | Patch) -> bool:
+        """Because it would come to nothing, others had better go first, or somebody keeps undoing it."""
+        if self._comes_later(key, self._fights.wait(key, operation, self._uid_of_target(key, operation))):
+            return True
+        if isinstance(operation, Create):
+            return False
+        return self._executor.is_futile(key, operation) or self._comes_later(
+            key, self._executor.patience.turn(key, operation)
+        )
+
+    def _uid_of_target(self, key: ObjectKey, operation: Operation) -> str:
+        target = self._stores[operation.side].version(key) if isinstance(operation, Create | Patch) else None
+        return target.uid if target is not None else ""
 
     def _comes_later(self, key: ObjectKey, seconds: float) -> bool:
         if seconds:
@@ -239,38 +265,29 @@ class KindSyncer:
 
     def _may_go(self, uid: str) -> bool:
         """Asked when nothing but the hub's word that the name is another's now speaks for a deletion."""
-        return self._fabric.brake(self._kind.name).allows(uid, len(self._stores["member"]))
+        return self._fabric.brake(self._kind.name).allows(uid, len(self._copies))
 
-    def _restrain(self, key: ObjectKey, patch: Patch) -> None:
-        """A fight with a foreign writer is not burned through: after some repairs a minute, the next ones wait."""
-        if not patch.aim or self._aims.get((key, patch.side)) != patch.aim:
+    def _note(self, key: ObjectKey, done: Create | Patch, uid: str) -> None:
+        """`uid` is what it was done to; empty: it was made."""
+        written = self._stores[done.side].version(key)
+        if written is not None:
+            self._abreast.learn(key, done.side, written.uid)
+        if repairs := self._fights.made(key, done, uid):
+            self._ends.metrics.drift_restored(self._kind.name, done.side)
+            if repairs == REPAIRS_PER_WINDOW:
+                log.warning("somebody else keeps changing this object", extra={"key": str(key), "why": done.why})
+
+    def _note_carried(self, key: ObjectKey, hub: Object | None) -> None:
+        """What another cluster carries again, after its hub copy had been deleted and not itself, has not ended."""
+        if hub is None or is_deleting(hub) or not self._abreast.knows(key, "hub", uid_of(hub)):
             return
-        now, repairs = time.monotonic(), self._repairs[key]
-        while repairs and now - repairs[0] > DRIFT_WINDOW_SECONDS:
-            repairs.popleft()
-        if len(repairs) >= DRIFT_REPAIRS_PER_WINDOW:
-            log.warning("somebody else keeps changing this object", extra={"key": str(key), "kind": self._kind.name})
-            raise RetryAfter(DRIFT_WINDOW_SECONDS - (now - repairs[0]) + 1.0)
-
-    def _note(self, key: ObjectKey, done: Create | Patch) -> None:
-        """A patch that had to be made again, though what it makes is the same, was a repair."""
-        source = self._stores[OTHER[done.side]].version(key)
-        if source is not None:
-            self._abreast.learn(key, done, source.uid)
-        if isinstance(done, Create):
-            self._ended.discard(_origin_uid(done.body))
-        if done.aim:
-            if isinstance(done, Patch) and self._aims.get((key, done.side)) == done.aim:
-                self._repairs[key].append(time.monotonic())
-                self._ends.metrics.drift_restored(self._kind.name, done.side)
-            self._aims[key, done.side] = done.aim
+        if self._is_from_elsewhere(hub):
+            self._ended.discard(_origin_uid(hub))
 
     def _forget(self, key: ObjectKey) -> None:
         """Neither cluster has the object any more."""
-        self._repairs.pop(key, None)
+        self._fights.forget(key)
         self._abreast.forget(key)
-        for side in self._stores:
-            self._aims.pop((key, side), None)
 
     def _facts(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> Facts:
         buried = (

@@ -63,6 +63,15 @@ def status_of(obj: Mapping[str, Any]) -> dict[str, Any]:
     return obj.get("status") or {}
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Equal as JSON values are: `==` takes true for 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
 def marked_origin(obj: Mapping[str, Any]) -> Origin | None:
     """The origin that a copy's marks name; None when the object does not carry all of them."""
     cluster = labels_of(obj).get(names.ORIGIN)

@@ -45,6 +45,7 @@ from tmc.sync.image import Image, born, changes, image_of_copy, image_of_origin
 from tmc.sync.objects import (
     Object,
     Origin,
+    alike,
     annotations_of,
     finalizers_of,
     is_deleting,
@@ -381,7 +382,7 @@ def _status(member: Object, hub: Object, facts: Facts) -> list[Operation]:
         return []
     # Without the subresource a status write counts as a generation itself: a mapped number would never stand still.
     wanted = carried_status(source, target) if facts.has_status else status_of(source)
-    if wanted == status_of(target):
+    if alike(wanted, status_of(target)):
         return []
     patch: PatchOps = guarded([{"op": "add", "path": "/status", "value": wanted}], target)
     side: Side = "hub" if upwards else "member"
