@@ -34,7 +34,7 @@ FULL = {
     "long partition": 6,
     "late write": 60,
     "API fault": 66,
-    "absence": 40,
+    "absence": 24,
     "freeze": 16,
     "short freeze": 16,
     "race": 11,

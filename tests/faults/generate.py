@@ -13,7 +13,7 @@ from tests.faults.plans import Fault, Match, Plan
 LINKS = ("syncer-east>east", "syncer-east>kcp", "syncer-west>west", "syncer-west>kcp", "controller>west")
 SYNCERS = ("syncer-east", "syncer-west")
 LONGER_THAN_A_LEASE = 12.0  # seconds
-GRACE, LONGER_THAN_GRACE = "1s", 4.0
+GRACE, LONGER_THAN_GRACE = "1s", 20.0  # and longer than it takes until a syncer is said to be silent
 POSITIONS = ("before", "withheld", "answered")
 
 

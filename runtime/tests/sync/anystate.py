@@ -115,7 +115,7 @@ def any_facts(rng: random.Random) -> Obj:
         "members": list(MEMBERS) if rng.random() < 0.8 else ["east", "west", "south"],
         "has_status": rng.random() < 0.9,
         "tombstones": rng.sample(UIDS, rng.choice((0, 0, 0, 1, 2))),
-        "grace_over": rng.random() < 0.3,
+        "given_up": rng.sample(MEMBERS, rng.choice((0, 0, 0, 1, 2))),
         "quarantined": rng.random() < 0.1,
         "keeps": rng.random() < 0.1,
         "hub_kind_going": rng.random() < 0.05,

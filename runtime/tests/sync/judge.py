@@ -260,7 +260,8 @@ def _judge_hub(now: dict[str, Obj | None], facts: Facts, operation: Patch, befor
     need(not added, "the origin holds its own object, not its hub copy")
     need(all(f.startswith(names.PREFIX) for f in removed), "others' finalizers are not ours")
     members = {names.finalizer_of(m) for m in facts.members if m != facts.member}
-    need(facts.grace_over or not removed & members, "members are waited for until the grace is over")
+    given_up = {names.finalizer_of(m) for m in facts.given_up}
+    need(not removed & members - given_up, "members are waited for unless they are away and the grace is over")
     member = now["member"]
     for place in ("labels", "annotations"):
         wanted = set(part(member, place)) if member else set()
@@ -281,7 +282,8 @@ def _judge_letting_go(now: dict[str, Obj | None], facts: Facts, operation: Patch
 def _judge_bury(now: dict[str, Obj | None], facts: Facts, operation: Bury) -> None:
     hub, member = now["hub"], now["member"]
     need(not facts.quarantined, "nothing is buried on a hub that is not known")
-    need(facts.grace_over and operation.pending, "only members that were waited for long enough are written to")
+    need(operation.pending, "a tombstone is for somebody")
+    need(set(operation.pending) <= facts.given_up, "only members that were waited for long enough are written to")
     need(hub is not None and going(hub), "only what goes is buried")
     assert hub is not None
     need(whose(hub, facts.hub_uid) == (facts.member_uid, operation.origin_uid), "each buries its own")

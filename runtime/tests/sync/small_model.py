@@ -178,7 +178,7 @@ class Model:
             members=frozenset({"east", "west"}),
             has_status=self.has_status,
             tombstones=buried,
-            grace_over=late,
+            given_up=frozenset({"east", "west"} if late else ()),  # rightly or wrongly
         )
         operations = plan(own, hub, facts)
         judge(own, hub, facts, operations)

@@ -180,7 +180,7 @@ def test_a_name_that_is_used_again_is_a_new_object() -> None:
 def test_a_stranger_hub_gets_nothing_deleted_or_released() -> None:
     world = world_with()
     world.members["east"].delete("a", world.members["east"].objects["a"]["metadata"]["uid"])
-    facts = replace(world.facts("east", "a"), quarantined=True, grace_over=True)
+    facts = replace(world.facts("east", "a"), quarantined=True, given_up=frozenset({"west"}))
     operations = plan(world.members["east"].objects["a"], world.hub.objects["a"], facts)
     assert not any(isinstance(op, Delete) for op in operations)
     assert plan(world.members["east"].objects["a"], None, facts) == []

@@ -151,12 +151,33 @@ async def test_a_member_that_is_away_gets_a_tombstone() -> None:
             return web.Response(status=503)
 
         trio.apis["west"].intercept(away, "DELETE", WIDGETS.name, times=10**6)
+        trio.known.gone_away = frozenset({"west"})
         uid = trio.apis["east"].get(WIDGETS, "w", "default")["metadata"]["uid"]
         trio.apis["east"].remove(WIDGETS, "w", "default")
         await eventually(lambda: not trio.shown("east"), "the origin is released")
         stone = trio.apis["kcp"].get(TOMBSTONES, uid)
         assert stone["spec"]["pending"] == ["west"]
         assert trio.shown("west")
+
+
+async def test_a_member_that_is_at_work_is_waited_for_however_long_it_takes() -> None:
+    """An operator's own clean-up may take longer than the grace; only when its member goes away, the grace ends it."""
+    kind = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", "west", 1, grace=0.2)
+    async with running(kind=kind) as trio:
+        trio.create("east")
+        await trio.everywhere()
+        seen = trio.apis["west"].get(WIDGETS, "w", "default")
+        trio.apis["west"].put(WIDGETS, {**seen, "metadata": {**seen["metadata"], "finalizers": ["operator/busy"]}})
+        uid = trio.apis["east"].get(WIDGETS, "w", "default")["metadata"]["uid"]
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await asyncio.sleep(1.0)
+        assert trio.shown("east"), "the origin was released before the operator was done"
+        assert not trio.apis["kcp"].objects[TOMBSTONES.name]
+
+        trio.known.gone_away = frozenset({"west"})
+        trio.syncers["east"]._queue.add(ObjectKey("default", "w"))
+        await eventually(lambda: not trio.shown("east"), "the origin is released")
+        assert trio.apis["kcp"].get(TOMBSTONES, uid)["spec"]["pending"] == ["west"]
 
 
 async def test_the_grace_ends_although_the_clock_of_the_hub_is_ahead() -> None:
@@ -169,6 +190,7 @@ async def test_the_grace_ends_although_the_clock_of_the_hub_is_ahead() -> None:
             return web.Response(status=503)
 
         trio.apis["west"].intercept(away, "DELETE", WIDGETS.name, times=10**6)
+        trio.known.gone_away = frozenset({"west"})
         put = trio.apis["kcp"].put
 
         def ahead(resource: Resource, obj: Object) -> Object:

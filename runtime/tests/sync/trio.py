@@ -38,10 +38,14 @@ class Known:
     losing: frozenset[str] = frozenset()  # what the hub loses: namespaces, and the kind by the name `kind`
     seen_losing: frozenset[str] = frozenset()  # what of it was seen by itself
     hub_namespaces_terminating: frozenset[str] = frozenset()
+    gone_away: frozenset[str] = frozenset()  # members that do not carry the kind at present
     brakes: dict[str, Brake] = field(default_factory=dict)
 
     def brake(self, name: str) -> Brake:
         return self.brakes.setdefault(name, Brake())
+
+    def away(self, _name: str) -> frozenset[str]:
+        return self.gone_away
 
     def hub_kind_terminating(self, _name: str) -> bool:
         return "kind" in self.seen_losing

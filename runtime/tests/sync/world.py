@@ -118,7 +118,7 @@ class World:
             processor=self.processor,
             members=frozenset(self.members),
             tombstones=frozenset(u for u, (n, who) in self.tombstones.items() if n == name and member in who),
-            grace_over=self.grace_over,
+            given_up=frozenset(self.members if self.grace_over else ()),  # rightly or wrongly
         )
 
     def view(self, member: str, cluster: Cluster, *, fresh: bool) -> dict[str, Obj]:

@@ -24,7 +24,7 @@ from tmc.sync import names
 from tmc.sync.brake import Brake
 from tmc.sync.definitions import Definitions
 from tmc.sync.ends import Ends
-from tmc.sync.objects import Object, annotations_of, is_deleting, metadata
+from tmc.sync.objects import Object, annotations_of, is_deleting, metadata, status_of
 from tmc.sync.parameters import keep_parameters
 from tmc.sync.patches import guarded, pointer
 from tmc.sync.scope import HubScope
@@ -141,6 +141,13 @@ class Fabric:
     def members(self) -> frozenset[str]:
         joined = self._members.store.keys()
         return frozenset(key.name for key in joined)
+
+    def away(self, name: str) -> frozenset[str]:
+        """The members that are not at work on a kind, as the hub tells: they are not ready, or do not carry it."""
+        declared = self.declaration(name)
+        entries = status_of(declared).get("members") or () if declared is not None else ()
+        carrying = {entry["name"] for entry in entries if entry["state"] == "Accepted"}
+        return frozenset(m for m in self.members if m not in carrying or not _is_ready(self.member(m)))
 
     def member(self, name: str) -> Object | None:
         return self._members.store.get(ObjectKey("", name))
@@ -352,6 +359,11 @@ class Fabric:
         except (Conflict, AlreadyExists):
             self._mirror.store.remember(await self._ends.clients["member"].get(SYNCED_RESOURCES, key.name))
             self._mirror_queue.add(key)
+
+
+def _is_ready(member: Object | None) -> bool:
+    conditions = status_of(member).get("conditions") or () if member is not None else ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _mirror_patch(kind: Object, mirror: Object, hub_uid: str) -> list[dict[str, Any]]:

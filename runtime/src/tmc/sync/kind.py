@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 16
 STEPS_AT_A_TIME = 12
+STILL_THERE_SECONDS = 5.0  # how often to look who is away when a deletion takes longer than its grace
 PHASES: dict[Side, float] = {"member": 0.0, "hub": 0.5}  # of a floor: when each side is compared
 
 
@@ -305,13 +306,16 @@ class KindSyncer:
             members=self._fabric.members,
             has_status=self._resources["member"].has_status and self._resources["hub"].has_status,
             tombstones=frozenset(buried),
-            grace_over=waited is not None and waited > self._kind.grace,
+            given_up=self._given_up(waited),
             quarantined=self._fabric.quarantined,
             keeps=self._kind.on_origin_deleted == "Keep",
             hub_kind_going=self._fabric.hub_kind_terminating(self._kind.name),
             hub_namespace_going=self._fabric.hub_namespace_terminating(key.namespace),
             ended=self._ended.among(_origin_uid(obj) for obj in seen.values() if obj is not None),
         )
+
+    def _given_up(self, waited: float | None) -> frozenset[str]:
+        return frozenset() if waited is None or waited <= self._kind.grace else self._fabric.away(self._kind.name)
 
     @staticmethod
     def _waited(seen: Mapping[Side, Object | None]) -> float | None:
@@ -321,10 +325,17 @@ class KindSyncer:
         return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else None
 
     def _remind(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> None:
-        """Time alone changes the plan of an object that waits for its deletion: look again when the grace is over."""
-        waited = self._waited(seen)
-        if waited is not None and waited <= self._kind.grace:
+        """Time alone changes the plan of an object that waits for its deletion: look again when the grace is over.
+
+        Who is away then is not waited for, and who goes away later neither: so its origin's syncer looks on.
+        """
+        waited, hub = self._waited(seen), seen["hub"]
+        if waited is None or hub is None:
+            return
+        if waited <= self._kind.grace:
             self._queue.add_after(key, self._kind.grace - waited + 0.1)
+        elif not self._is_from_elsewhere(hub):
+            self._queue.add_after(key, STILL_THERE_SECONDS)
 
 
 def _origin_uid(obj: Object) -> str:

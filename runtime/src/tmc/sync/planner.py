@@ -65,10 +65,11 @@ class Facts:
     """What is known of the fabric, beside the two objects.
 
     `members` are all members of the fabric, this one included. `tombstones` are the origin uids of buried objects of
-    this name that this member has still to acknowledge. `grace_over`: a deletion has waited for the members long
-    enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released. `keeps`: copies
-    outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or this namespace.
-    `ended`: origin uids that this syncer has seen to their end; a copy of one was made by a creation that came late.
+    this name that this member has still to acknowledge. `given_up` are members that are away, and a deletion has waited
+    for them long enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
+    `keeps`: copies outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or
+    this namespace. `ended`: origin uids that this syncer has seen to their end; a copy of one was made by a creation
+    that came late.
     """
 
     member: str
@@ -79,7 +80,7 @@ class Facts:
     members: frozenset[str]
     has_status: bool = True
     tombstones: frozenset[str] = frozenset()
-    grace_over: bool = False
+    given_up: frozenset[str] = frozenset()
     quarantined: bool = False
     keeps: bool = False
     hub_kind_going: bool = False
@@ -224,15 +225,16 @@ def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | No
     Members that have left the fabric are not waited for. A hub copy that was deleted while its origin object lives is
     stripped without a tombstone: it will be made anew.
     """
-    waited_for = [f for f in finalizers_of(hub) if f in {names.finalizer_of(m) for m in facts.members}]
-    others = [f for f in finalizers_of(hub) if not f.startswith(names.PREFIX)]
-    left = others if facts.grace_over else [*others, *waited_for]
-    if facts.quarantined or len(left) == len(finalizers_of(hub)):
+    held = finalizers_of(hub)
+    waited_for = [f for f in held if f in {names.finalizer_of(m) for m in facts.members - facts.given_up}]
+    given_up = [f for f in held if f in {names.finalizer_of(m) for m in facts.members & facts.given_up}]
+    left = [f for f in held if f in waited_for or not f.startswith(names.PREFIX)]
+    if facts.quarantined or len(left) == len(held):
         return []
     strip = Patch("hub", guarded(with_finalizers(hub, left), hub), "not waited for", proof=proof)
-    if not (bury and facts.grace_over and waited_for):
+    if not (bury and given_up):
         return [strip]
-    pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in waited_for))
+    pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in given_up))
     return [Bury(_hub_origin(hub, facts).uid, pending, proof), strip]
 
 
