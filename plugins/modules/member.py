@@ -381,8 +381,15 @@ def check(params: dict[str, Any]) -> None:
 
 def body(module: AnsibleModule) -> Result:
     check(module.params)
-    join = Join(module)
-    return join.present() if module.params["state"] == "present" else join.absent()
+    return Join(module).present() if module.params["state"] == "present" else leave(module)
+
+
+def leave(module: AnsibleModule) -> Result:
+    """Check mode predicts nothing here: it is the look before a syncer stops, and no earlier task makes what is missing."""
+    try:
+        return Join(module).absent()
+    except NotReady as error:
+        raise TmcError(f"'{module.params['name']}' cannot leave: {error}") from error
 
 
 def main() -> None:

@@ -131,6 +131,22 @@ def test_check_mode_from_nothing_predicts_a_change(monkeypatch: pytest.MonkeyPat
     assert ended.result["changed"]
 
 
+@pytest.mark.parametrize("hub", ["missing", "dead"])
+@pytest.mark.parametrize("check", [True, False])
+def test_nobody_leaves_without_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hub: str, check: bool
+) -> None:
+    path = str(write(tmp_path, kubeconfig(server="https://127.0.0.1:9")))
+    said = {"missing": "'/nowhere/kubeconfig' does not exist", "dead": "'kind-east' does not answer"}
+    arguments = {**MEMBER, "state": "absent", "kubeconfig": path, "hub_kubeconfig": path if hub == "dead" else K}
+
+    ended = run_module(monkeypatch, "member", **arguments, _ansible_check_mode=check)
+
+    assert ended.failed
+    assert said[hub] in ended.result["msg"]
+    assert "'east' cannot leave" in ended.result["msg"]
+
+
 def test_a_dead_cluster_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write(tmp_path, kubeconfig(server="https://127.0.0.1:9"))
 
