@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, KubeconfigMissing
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._exec_plugin import credentials
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig_shape import check
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._pem import check_pem
 
@@ -67,8 +69,8 @@ def read_document(path: str, rules: Rules = Rules()) -> Document:
 def load_document(document: Document, source: str, context: str | None = None, rules: Rules = Rules()) -> Connection:
     """The connection of ``context`` of a parsed kubeconfig; ``source`` names it, and relative paths start there."""
     entry_name, entry = pick_context(document, source, context)
-    cluster_name = str(entry.get("cluster", ""))
-    user_name = str(entry.get("user", ""))
+    cluster_name = entry.get("cluster") or ""
+    user_name = entry.get("user") or ""
     cluster = _named(document, "clusters", "cluster", cluster_name, entry_name, source)
     user = _named(document, "users", "user", user_name, entry_name, source) if user_name else {}
     folder = os.path.dirname(os.path.abspath(source))
@@ -147,10 +149,16 @@ def _parse(text: str, source: str) -> Document:
 
 
 def entries(document: Document, section: str, source: str) -> dict[str, Any]:
+    """The clusters, users or contexts by their names, each field of the right type; else InvalidInput."""
     items = document.get(section) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InvalidInput(f"'{source}' is not a kubeconfig: {section} must be a list of mappings")
-    return {str(item.get("name", "")): item for item in items}
+    kind = section.removesuffix("s")
+    for index, item in enumerate(items):
+        if not isinstance(item.get("name"), str):
+            raise InvalidInput(f"kubeconfig '{source}': {section}[{index}].name must be a text: put it into quotes")
+        check(item.get(kind) or {}, kind, f"kubeconfig '{source}': {kind} '{item['name']}'")
+    return {item["name"]: item for item in items}
 
 
 def pick_context(document: Document, source: str, context: str | None) -> tuple[str, Document]:
@@ -159,9 +167,11 @@ def pick_context(document: Document, source: str, context: str | None) -> tuple[
     available = ", ".join(sorted(contexts)) or "none"
     if not wanted:
         raise InvalidInput(f"kubeconfig '{source}' has no current-context: set context to one of: {available}")
+    if not isinstance(wanted, str):
+        raise InvalidInput(f"kubeconfig '{source}': current-context {wanted!r} must be a text: put it into quotes")
     if wanted not in contexts:
         raise InvalidInput(f"context '{wanted}' not found in kubeconfig '{source}'; available: {available}")
-    return str(wanted), contexts[wanted].get("context") or {}
+    return wanted, contexts[wanted].get("context") or {}
 
 
 def _named(document: Document, section: str, kind: str, name: str, context: str, source: str) -> Document:
@@ -202,23 +212,12 @@ def _plugin_secrets(user: Document, name: str, source: str, rules: Rules) -> dic
             f"kubeconfig '{source}' is refused: user '{name}' would run program '{program}' to get credentials; "
             "set allow_exec to true if you trust it, or use a token or a client certificate"
         )
-    from kubernetes.config.exec_provider import ExecProvider  # 0.2 s to import, and rarely needed
-
-    status = ExecProvider(_Node(plugin), os.path.dirname(os.path.abspath(source))).run()
+    status = credentials(plugin, os.path.dirname(os.path.abspath(source)), f"kubeconfig '{source}': user '{name}'")
     return {
         "token": status.get("token"),
         "cert_pem": status.get("clientCertificateData"),
         "key_pem": status.get("clientKeyData"),
     }
-
-
-class _Node(dict):  # type: ignore[type-arg]
-    """What ExecProvider takes: a mapping that also has safe_get and a name."""
-
-    name = "exec"
-
-    def safe_get(self, key: str) -> Any:
-        return self.get(key)
 
 
 def _material(entry: Document, key: str, where: str, source: str, folder: str, kind: str) -> str | None:

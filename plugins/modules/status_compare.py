@@ -107,7 +107,7 @@ options:
     default: true
   allow_exec:
     description:
-      - Whether a kubeconfig may run a program to get credentials.
+      - Whether a kubeconfig may run a program to get credentials. Default E(K8S_AUTH_ALLOW_EXEC).
     type: bool
     default: false
   allow_insecure_mode:
@@ -193,7 +193,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _compare
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
@@ -335,7 +335,7 @@ def main() -> None:
         "timeout": {"type": "float", "default": 30.0},
         "interval": {"type": "float", "default": 0.25},
         "fail_on_difference": {"type": "bool", "default": True},
-        "allow_exec": {"type": "bool", "default": False},
+        "allow_exec": {"type": "bool", "default": False, "fallback": (env_fallback, ["K8S_AUTH_ALLOW_EXEC"])},
         "allow_insecure_mode": {"type": "bool", "default": False},
         "request_timeout": {"type": "float", "default": 10.0},
     }

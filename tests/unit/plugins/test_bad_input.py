@@ -133,9 +133,7 @@ def test_check_mode_from_nothing_predicts_a_change(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("hub", ["missing", "dead"])
 @pytest.mark.parametrize("check", [True, False])
-def test_nobody_leaves_without_the_hub(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hub: str, check: bool
-) -> None:
+def test_nobody_leaves_without_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hub: str, check: bool) -> None:
     path = str(write(tmp_path, kubeconfig(server="https://127.0.0.1:9")))
     said = {"missing": "'/nowhere/kubeconfig' does not exist", "dead": "'kind-east' does not answer"}
     arguments = {**MEMBER, "state": "absent", "kubeconfig": path, "hub_kubeconfig": path if hub == "dead" else K}
@@ -154,6 +152,23 @@ def test_a_dead_cluster_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     assert ended.failed
     assert "cluster 'kind-east' does not answer at https://127.0.0.1:9" in ended.result["msg"]
+
+
+@pytest.mark.parametrize("module", ["status_compare", "taskqueue"])
+def test_the_environment_lets_a_program_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str) -> None:
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-login"}}
+    path = str(write(tmp_path, {**kubeconfig(), "users": [{"name": "u", "user": user}]}))
+    clusters = [{"name": name, "kubeconfig": path} for name in ("east", "west")]
+    arguments: dict[str, Any] = {
+        "status_compare": {"clusters": clusters},
+        "taskqueue": {"kubeconfig": path, "definition": QUEUE},
+    }
+    assert "set allow_exec to true" in run_module(monkeypatch, module, **arguments[module]).result["msg"]
+
+    monkeypatch.setenv("K8S_AUTH_ALLOW_EXEC", "true")
+    said = run_module(monkeypatch, module, **arguments[module]).result["msg"]
+
+    assert "user 'u': program 'no-such-login' gave no credentials" in said
 
 
 def test_secrets_do_not_come_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

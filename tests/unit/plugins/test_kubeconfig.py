@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,27 @@ BAD: list[tuple[str, Any, str]] = [
     ("a program to run", with_user(**EXEC), "user 'u' would run program 'steal-things'.*set allow_exec"),
     ("an auth provider", with_user(**{"auth-provider": {"name": "gcp"}}), "user 'u' would run program"),
     ("a token file that is not there", with_user(tokenFile="no.token"), "tokenFile names the file .*no.token"),
+    ("a number for the current context", {**kubeconfig(), "current-context": 1},
+     "current-context 1 must be a text: put it into quotes"),
+    ("a number for a name", {**kubeconfig(), "users": [{"name": 1, "user": {}}]},
+     r"users\[0\].name must be a text: put it into quotes"),
+    *(
+        (f"a text for the {kind}", {**kubeconfig(), f"{kind}s": [{"name": "kind-east", kind: "c"}, *more]},
+         f"{kind} 'kind-east' must be a mapping, got str")
+        for kind, more in (("context", []), ("cluster", kubeconfig()["clusters"]), ("user", kubeconfig()["users"]))
+    ),
+    ("a text for a program", with_user(exec="login"), "user 'u'.exec must be a mapping, got str"),
+    ("numbers for arguments", with_user(exec={"command": "a", "args": [1]}), "user 'u'.exec.args must be a list of texts"),
+    ("a number in the environment", with_user(exec={"command": "a", "env": [{"name": "A", "value": 1}]}),
+     r"user 'u'.exec.env\[0\].value must be a text, got int: put it into quotes"),
+    *(
+        (f"a number for {field}", with_user(**{field: 4711}), f"user 'u'.{field} must be a text, got int: put it into")
+        for field in ("token", "tokenFile", "client-certificate", "client-key-data")
+    ),
+    ("a number for the CA", kubeconfig(**{"certificate-authority-data": None, "certificate-authority": 1}),
+     "cluster 'c'.certificate-authority must be a text"),
+    ("a text for a switch", kubeconfig(**{"insecure-skip-tls-verify": "false"}),
+     "cluster 'c'.insecure-skip-tls-verify must be true or false, got str"),
     *(
         (f"server {server}", kubeconfig(server=server), f"server {re.escape(repr(server))} must be an https URL")
         for server in (
@@ -124,6 +146,36 @@ def test_what_is_refused_can_be_allowed(tmp_path: Path) -> None:
     path = write(tmp_path, kubeconfig(**{"insecure-skip-tls-verify": True}))
 
     assert load_file(str(path), rules=Rules(allow_insecure_tls=True)).verify is False
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (None, "No such file or directory"),
+        ("echo session expired >&2; exit 1", "session expired"),
+        ("echo hello", "failed to decode"),
+        ("echo 1", "not iterable"),
+        ("""echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":1}'""", "got int"),
+    ],
+)
+def test_a_program_that_fails_is_named(tmp_path: Path, script: str | None, message: str) -> None:
+    program = tmp_path / "login"
+    if script is not None:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o700)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program)}}
+
+    with pytest.raises(InvalidInput, match=rf"user 'u': program '.*/login' gave no credentials: .*{message}"):
+        load_file(str(write(tmp_path, with_user(**user))), rules=Rules(allow_exec=True))
+
+
+def test_a_program_needs_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes.config", None)
+
+    with pytest.raises(
+        InvalidInput, match="program 'steal-things' cannot be run without the Python library kubernetes"
+    ):
+        load_file(str(write(tmp_path, with_user(**EXEC))), rules=Rules(allow_exec=True))
 
 
 def test_an_allowed_program_gives_the_token(tmp_path: Path) -> None:
