@@ -53,12 +53,7 @@ class Client:
         if not connection.verify:
             options["assert_hostname"] = False
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        headers = _headers(connection)
-        self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(connection.proxy, headers=headers, **options)
-            if connection.proxy
-            else urllib3.PoolManager(headers=headers, **options)
-        )
+        self._pool = _pool(connection, options)
 
     def request(
         self,
@@ -219,6 +214,18 @@ def _write_params(dry_run: bool, strict: bool) -> dict[str, str]:
     }
 
 
+def _pool(connection: Connection, options: dict[str, Any]) -> urllib3.PoolManager:
+    headers = _headers(connection)
+    if not connection.proxy:
+        return urllib3.PoolManager(headers=headers, **options)
+    try:
+        return urllib3.ProxyManager(connection.proxy, headers=headers, **options)
+    except urllib3.exceptions.HTTPError:
+        # Without the value, which may hold a password.
+        where = connection.label or connection.server
+        raise InvalidInput(f"proxy of '{where}' must be an http or https URL, such as http://host:port") from None
+
+
 def _headers(connection: Connection) -> urllib3.HTTPHeaderDict:
     headers = urllib3.HTTPHeaderDict({"Accept": "application/json", "User-Agent": FIELD_MANAGER})
     if connection.token:
@@ -242,10 +249,24 @@ def _ssl_context(connection: Connection) -> ssl.SSLContext:
         context.load_verify_locations(cadata=connection.ca_pem)
     else:
         context.load_default_certs()
-    if connection.cert_pem and connection.key_pem:
-        with _private_file(connection.cert_pem + "\n" + connection.key_pem) as path:
-            context.load_cert_chain(path)
+    _load_client_certificate(context, connection)
     return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, connection: Connection) -> None:
+    cert, key, label = connection.cert_pem, connection.key_pem, connection.label or connection.server
+    if not cert and not key:
+        return
+    if not cert or not key:
+        there, missing = ("certificate", "key") if cert else ("key", "certificate")
+        raise InvalidInput(f"'{label}' has a client {there} without its {missing}: give both, or another credential")
+    try:
+        with _private_file(cert + "\n" + key) as path:
+            context.load_cert_chain(path, password="")  # with None, OpenSSL asks at the terminal
+    except ssl.SSLError as error:
+        raise InvalidInput(
+            f"client certificate and key of '{label}' cannot be used: {error}; are they a pair?"
+        ) from error
 
 
 @contextmanager
@@ -253,7 +274,7 @@ def _private_file(text: str) -> Iterator[str]:
     """OpenSSL takes client certificates from files only; mkstemp makes them 0600 and they are gone at once."""
     handle, path = tempfile.mkstemp(prefix="tmc-")
     try:
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
         yield path
     finally:

@@ -77,10 +77,7 @@ def extract(document: Document, source: str, context: str | None, name: str, rul
     not use: a program to run without ``allow_exec``, TLS verification that is off, a file that cannot be read.
     """
     chosen, entry = _kubeconfig.pick_context(document, source, context)
-    if not _user(document, entry).get("exec"):
-        _kubeconfig.load_document(document, source, chosen, rules)
-    elif not rules.allow_exec:
-        _kubeconfig.load_document(document, source, chosen, rules)  # says which program, and how to allow it
+    _kubeconfig.load_document(_without_programs(document) if rules.allow_exec else document, source, chosen, rules)
     cluster = _kubeconfig.entries(document, "clusters", source)[entry["cluster"]]["cluster"]
     note = {"provider": "existing", "context": chosen}
     return {
@@ -96,6 +93,12 @@ def extract(document: Document, source: str, context: str | None, name: str, rul
         ],
         "current-context": name,
     }
+
+
+def _without_programs(document: Document) -> Document:
+    """``document`` for a look at all but what a program would give: none is run for it."""
+    users = [{**user, "user": {**user["user"], "exec": None}} for user in document["users"]]
+    return {**document, "users": users}
 
 
 def _user(document: Document, context: Document) -> Document:
@@ -126,11 +129,13 @@ def render(document: Document) -> str:
 
 def is_extract(text: str) -> bool:
     """Whether this is the text of a file that extract() made: no other one is ever removed."""
-    document = yaml.safe_load(text)
-    contexts = document.get("contexts") if isinstance(document, dict) else None
+    try:
+        contexts = _kubeconfig.entries(_kubeconfig.parse_text(text, "text"), "contexts", "text")
+    except InvalidInput:
+        return False
     notes = [
         extension.get("name")
-        for entry in contexts or []
+        for entry in contexts.values()
         for extension in (entry.get("context") or {}).get("extensions") or []
     ]
     return PROVENANCE in notes

@@ -13,6 +13,7 @@ import time
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput
 
 _HEADER = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
+_LOCKED = re.compile(r"^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
 
 
 def check_pem(pem: str, kind: str, place: str) -> None:
@@ -20,6 +21,11 @@ def check_pem(pem: str, kind: str, place: str) -> None:
     found = _HEADER.findall(pem)
     if not any(header.endswith(kind) for header in found):
         raise InvalidInput(f"{place}: got {', '.join(found) or 'no PEM block'} where {kind} is expected")
+    if _LOCKED.search(pem):
+        raise InvalidInput(
+            f"{place} is encrypted, and nobody can be asked for its pass phrase: give it without one "
+            "(openssl pkey -in FILE -out PLAIN)"
+        )
     if kind == "CERTIFICATE":
         _check_validity(pem, place)
 

@@ -199,12 +199,14 @@ def described(view: fabric.View) -> dict[str, Any]:
 
 
 def check_options(params: dict[str, Any]) -> None:
-    """Raises TmcError when a name is not one of the clusters, or the time is not positive."""
+    """Raises TmcError when a name is not one of the clusters, the lease has no namespace, or the time is not positive."""
     clusters = ", ".join(params["clusters"])
     needed = ["hub", *(["processor"] if "controller" in params["expect"] else [])]
     for option in needed:
         if params[option] not in params["clusters"]:
             raise TmcError(f"{option} '{params[option]}' is not one of: {clusters}")
+    if [bool(part) for part in params["lease"].split("/")] != [True, True]:
+        raise TmcError(f"option lease '{params['lease']}' must be NAMESPACE/NAME, such as default/taskqueue-controller")
     if params["timeout"] <= 0:
         raise TmcError(f"option timeout is {params['timeout']}: it must be greater than 0")
 
@@ -250,7 +252,7 @@ def look(name: str, client: Client, params: dict[str, Any]) -> fabric.View:
         crd = client.get(CUSTOM_RESOURCE_DEFINITION, params["crd"]) or {}
         declared = client.get(SYNCED_RESOURCE, params["crd"]) or {}
         synced = declared.get("spec", {})
-        namespace, lease = params["lease"].split("/")
+        namespace, _slash, lease = params["lease"].partition("/")
         return fabric.View(
             name=name,
             uid=str(kube_system["metadata"]["uid"]),

@@ -106,7 +106,6 @@ problems:
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
@@ -115,7 +114,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils import _apply, _
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import Client, Object
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Rules, check_server, load_document
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._manifest_files import read
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._reach import problem_inside
 
@@ -188,7 +187,13 @@ def connect(entry: dict[str, Any], params: dict[str, Any]) -> Client:
     rules = Rules(allow_exec=params["allow_exec"])
     source = entry["kubeconfig"] or _kubeconfig_files.DEFAULT
     document = _kubeconfig_files.merged(source, rules)
-    return Client(load_document(document, source, entry["context"], rules), timeout=params["request_timeout"])
+    connection = load_document(document, source, entry["context"], rules)
+    if connection.proxy:
+        raise InvalidInput(
+            f"kubeconfig '{source}': the cluster has a proxy-url, which neither syncers nor the controller can use: "
+            "name a context without one, whose server they reach directly"
+        )
+    return Client(connection, timeout=params["request_timeout"])
 
 
 def same_cluster(seen: list[Seen]) -> Iterator[str]:
@@ -208,12 +213,19 @@ def read_definitions(paths: list[str]) -> list[Object]:
     """The CRDs in these files but the fabric's own; raises InvalidInput."""
     found = []
     for path in paths:
-        try:
-            documents = list(yaml.safe_load_all(Path(path).read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError) as error:
-            raise InvalidInput(f"cannot read definitions from '{path}': {error}") from error
-        found += [each for each in documents if each and each.get("kind") == "CustomResourceDefinition"]
+        definitions = [each for each in read(path) if each["kind"] == "CustomResourceDefinition"]
+        for crd in definitions:
+            require_names(crd, path)
+        found += definitions
     return [crd for crd in found if crd["spec"]["group"] != "fabric.tmc.io"]
+
+
+def require_names(crd: Object, path: str) -> None:
+    spec = crd["spec"] if isinstance(crd.get("spec"), dict) else {}
+    names = spec["names"] if isinstance(spec.get("names"), dict) else {}
+    if not (isinstance(spec.get("group"), str) and isinstance(names.get("plural"), str)):
+        title = f"CustomResourceDefinition {crd['metadata']['name']}"
+        raise InvalidInput(f"'{path}' holds {title} without spec.group and spec.names.plural")
 
 
 def body(module: AnsibleModule) -> dict[str, Any]:

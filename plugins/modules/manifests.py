@@ -88,7 +88,6 @@ applied:
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -97,7 +96,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._apply import co
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client, Object
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import load_file
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._manifest_files import read
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._names import MANAGED_BY
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import environment_rules
@@ -126,7 +125,7 @@ def main() -> None:
 
 def body(module: AnsibleModule) -> dict[str, Any]:
     """The module's result. Raises TmcError."""
-    objects = [obj for file in module.params["files"] for obj in read(Path(file))]
+    objects = [obj for file in module.params["files"] for obj in read(file)]
     wanted = patched(
         [obj for obj in objects if obj["metadata"]["name"] not in module.params["exclude"]], module.params["patches"]
     )
@@ -138,18 +137,6 @@ def body(module: AnsibleModule) -> dict[str, Any]:
     if not module.check_mode:
         cluster.wait_served(wanted, module.params["timeout"])
     return {"changed": bool(applied), "applied": applied}
-
-
-def read(path: Path) -> list[Object]:
-    """The objects in a file; raises InvalidInput when it is not one of manifests."""
-    try:
-        documents = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
-    except (OSError, yaml.YAMLError) as error:
-        raise InvalidInput(f"cannot read manifests from '{path}': {error}") from error
-    for document in documents:
-        if not (isinstance(document, dict) and document.get("kind") and (document.get("metadata") or {}).get("name")):
-            raise InvalidInput(f"'{path}' holds a document without kind and metadata.name: is it a manifest?")
-    return documents
 
 
 class Cluster:

@@ -116,6 +116,35 @@ def test_a_file_of_something_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert re.search(message, ended.result["msg"]), ended.result["msg"]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a: \xff", "cannot read manifests from .*codec can't decode"),
+        (b"a: [", "cannot read manifests from"),
+        (b"- a", "a document without apiVersion, kind and metadata.name"),
+        (b"{apiVersion: v1, kind: ConfigMap, metadata: x}", "a document without apiVersion, kind and metadata.name"),
+        (b"{kind: ConfigMap, metadata: {name: x}}", "a document without apiVersion, kind and metadata.name"),
+        (b"{apiVersion: 1, kind: ConfigMap, metadata: {name: x}}", "a document without apiVersion, kind and"),
+    ],
+)
+def test_a_file_of_no_manifests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(text)
+
+    ended = run_module(monkeypatch, "manifests", kubeconfig=K, files=[str(path)])
+
+    assert ended.failed
+    assert re.search(message, ended.result["msg"]), ended.result["msg"]
+
+
+@pytest.mark.parametrize("lease", ["taskqueue-controller", "a/b/c", "/b", "a/"])
+def test_a_lease_has_a_namespace_and_a_name(monkeypatch: pytest.MonkeyPatch, lease: str) -> None:
+    ended = run_module(monkeypatch, "fabric_info", hub="kcp", clusters={"kcp": K}, lease=lease)
+
+    assert ended.failed
+    assert f"option lease '{lease}' must be NAMESPACE/NAME" in ended.result["msg"]
+
+
 @pytest.mark.parametrize("module", ["member", "synced_resource", "taskqueue", "service_account_kubeconfig"])
 def test_check_mode_from_nothing_predicts_a_change(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     arguments: dict[str, Any] = {

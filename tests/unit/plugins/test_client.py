@@ -12,7 +12,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import C
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError, InvalidInput, NotServed
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Connection
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import NAMESPACE, TASK_QUEUE
-from tests.unit.plugins.certificates import authority
+from tests.unit.plugins.certificates import KEY_PEM, LOCKED_KEY_PEM, OTHER_KEY_PEM, authority
 from tests.unit.plugins.fakeserver import client, status
 
 
@@ -83,3 +83,30 @@ def test_the_environments_certificates_play_no_part(monkeypatch: pytest.MonkeyPa
     made = Client(Connection("https://127.0.0.1:9", ca_pem=authority()))
 
     assert len(made._pool.connection_pool_kw["ssl_context"].get_ca_certs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "message"),
+    [
+        (authority(), None, "has a client certificate without its key"),
+        (None, KEY_PEM, "has a client key without its certificate"),
+        (authority(), OTHER_KEY_PEM, "client certificate and key of 'east' cannot be used: .*mismatch"),
+        (authority(), "garbage", "client certificate and key of 'east' cannot be used"),
+        ("gärbage", KEY_PEM, "client certificate and key of 'east' cannot be used"),
+    ],
+)
+def test_a_certificate_and_a_key_that_are_no_pair(cert: str | None, key: str | None, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Client(Connection("https://10.0.0.1:6443", "east", cert_pem=cert, key_pem=key))
+
+
+def test_nobody_is_asked_for_a_pass_phrase(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InvalidInput, match="client certificate and key of 'east' cannot be used"):
+        Client(Connection("https://10.0.0.1:6443", "east", cert_pem=authority(), key_pem=LOCKED_KEY_PEM))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://10.0.0.9:1080", "10.0.0.9:3128", "http://[1"])
+def test_a_proxy_that_is_none(proxy: str) -> None:
+    with pytest.raises(InvalidInput, match="proxy of 'east' must be an http or https URL"):
+        Client(Connection("https://10.0.0.1:6443", "east", proxy=proxy))

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, KubeconfigMissing
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Rules, load_file
-from tests.unit.plugins.certificates import KEY_PEM, authority, encoded, kubeconfig, write
+from tests.unit.plugins.certificates import KEY_PEM, LOCKED_KEY_PEM, authority, encoded, kubeconfig, write
 
 
 def with_user(**user: Any) -> dict[str, Any]:
@@ -36,6 +36,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("contexts of a wrong shape", {**kubeconfig(), "contexts": "x"}, "contexts must be a list of mappings"),
     ("an absent cluster", with_context(cluster="a", user="u"), "'kind-east' refers to cluster 'a' .* not defined.*: c"),
     ("an absent user", with_context(cluster="c", user="b"), "'kind-east' refers to user 'b' .* not defined.*: u"),
+    ("a key with a pass phrase", with_user(**{"client-key-data": encoded(LOCKED_KEY_PEM)}),
+     "user 'u'.client-key-data is encrypted.*openssl pkey"),
+    ("a key with a pass phrase, the older way", with_user(**{"client-key-data": encoded(
+        KEY_PEM.replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\n", 1))}), "client-key-data is encrypted"),
     ("bad base64", kubeconfig(**{"certificate-authority-data": "%%%"}),
      "cluster 'c'.certificate-authority-data is not base64"),
     ("bad base64 of the user", with_user(**{"client-certificate-data": "%%%"}),
@@ -66,7 +70,8 @@ BAD: list[tuple[str, Any, str]] = [
         for kind, more in (("context", []), ("cluster", kubeconfig()["clusters"]), ("user", kubeconfig()["users"]))
     ),
     ("a text for a program", with_user(exec="login"), "user 'u'.exec must be a mapping, got str"),
-    ("numbers for arguments", with_user(exec={"command": "a", "args": [1]}), "user 'u'.exec.args must be a list of texts"),
+    ("numbers for arguments", with_user(exec={"command": "a", "args": [1]}),
+     "user 'u'.exec.args must be a list of texts"),
     ("a number in the environment", with_user(exec={"command": "a", "env": [{"name": "A", "value": 1}]}),
      r"user 'u'.exec.env\[0\].value must be a text, got int: put it into quotes"),
     *(
@@ -172,9 +177,7 @@ def test_a_program_that_fails_is_named(tmp_path: Path, script: str | None, messa
 def test_a_program_needs_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kubernetes.config", None)
 
-    with pytest.raises(
-        InvalidInput, match="program 'steal-things' cannot be run without the Python library kubernetes"
-    ):
+    with pytest.raises(InvalidInput, match=r"program 'steal-things' cannot be run without .* kubernetes"):
         load_file(str(write(tmp_path, with_user(**EXEC))), rules=Rules(allow_exec=True))
 
 

@@ -100,3 +100,28 @@ def test_what_is_embedded_is_base64(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written = yaml.safe_load(Path(made["path"]).read_text())["clusters"][0]["cluster"]
     assert base64.b64decode(written["certificate-authority-data"]).decode() == AUTHORITY
     assert "certificate-authority" not in written
+
+
+def test_a_program_that_may_run_excuses_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [{"name": "u", "user": {"exec": PLUGIN}}]
+    absent = user_file(tmp_path / "a", "config", users=users, clusters=[])
+    assert (
+        "refers to cluster 'c' which is not defined"
+        in extract(monkeypatch, str(absent), tmp_path / "state", allow_exec=True)["msg"]
+    )
+    unsafe = {"server": "https://10.0.0.1:6443", "insecure-skip-tls-verify": True}
+    source = user_file(tmp_path / "b", "config", users=users, clusters=[{"name": "c", "cluster": unsafe}])
+    assert "TLS verification is off" in extract(monkeypatch, str(source), tmp_path / "state", allow_exec=True)["msg"]
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "contexts: 5", "contexts: [x]", "- a", "contexts: [{name: a, context: b}]", ""]
+)
+def test_a_broken_file_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    source = user_file(tmp_path / "a", "config")
+    broken = tmp_path / "state" / "kubeconfigs" / "controller-east.kubeconfig"
+    broken.parent.mkdir(parents=True)
+    broken.write_text(text)
+    assert "belongs to another provider" in extract(monkeypatch, str(source), tmp_path / "state")["msg"]
+    assert not extract(monkeypatch, str(source), tmp_path / "state", state="absent")["changed"]
+    assert broken.read_text() == text

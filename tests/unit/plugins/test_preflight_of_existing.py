@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,44 @@ import pytest
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _reach, _rights, _strangers
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import Client
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Connection
+from tests.unit.plugins.certificates import kubeconfig, write
 from tests.unit.plugins.fakeserver import client, status
+from tests.unit.plugins.running import run_module
 
 KINDS = [("demo.tmc.io", "taskqueues")]
+
+
+def test_every_cluster_with_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = str(write(tmp_path, kubeconfig(**{"proxy-url": "http://10.0.0.9:3128"})))
+    clusters = [{"name": name, "kubeconfig": path} for name in ("kcp", "east")]
+
+    ended = run_module(monkeypatch, "fabric_preflight", hub="kcp", clusters=clusters)
+
+    assert ended.failed
+    for name in ("kcp", "east"):
+        assert f"'{name}': kubeconfig '{path}': the cluster has a proxy-url" in ended.result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a: \xff", "cannot read .*codec can't decode"),
+        (b"kind: CustomResourceDefinition", "without apiVersion, kind and metadata.name"),
+        (b"- a", "without apiVersion, kind and metadata.name"),
+        (
+            b"{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: a}}",
+            "a.yaml'.*CustomResourceDefinition a without spec.group and spec.names.plural",
+        ),
+    ],
+)
+def test_a_file_of_no_definitions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(text)
+
+    ended = run_module(monkeypatch, "fabric_preflight", hub="kcp", clusters=[], definitions=[str(path)])
+
+    assert ended.failed
+    assert re.search(message, ended.result["msg"]), ended.result["msg"]
 
 
 def reviewer(*denied: str) -> Any:
