@@ -192,7 +192,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _taskqueue
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _taskqueue, _taskqueue_rules
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import connect, run
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._options import (
@@ -212,7 +212,7 @@ def documents_of(params: dict[str, Any]) -> list[dict[str, Any]]:
     if not documents:
         raise InvalidInput("nothing to do: definitions and names must not be empty")
     documents = [_taskqueue.complete(document, params["namespace"]) for document in documents]
-    check = _taskqueue.problems if params["state"] == "present" else _taskqueue.name_problems
+    check = _taskqueue_rules.problems if params["state"] == "present" else _taskqueue_rules.name_problems
     problems = check(documents, strict=params["strict"])
     if problems:
         shown = "\n".join(problems[:20]) + (f"\n... and {len(problems) - 20} more" if len(problems) > 20 else "")

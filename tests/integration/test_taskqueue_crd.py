@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._taskqueue_rules import problems
 from tests.integration.taskqueues import TASK_QUEUES, create, install, put_status, refusal
 from tests.integration.throwaway_plane import Plane
 from tmc.api.client import ApiClient
@@ -123,6 +124,7 @@ REFUSED: list[tuple[str, Change, str, str]] = [
 @pytest.mark.parametrize(("change", "field", "allowed"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 async def test_bad_input_is_refused_with_its_field(client: ApiClient, change: Change, field: str, allowed: str) -> None:
     made = queue("crd-refused", change)
+    assert problems([made], strict=True), "the module would have sent it"
     before = await names(client)
     error = await refusal(create(client, made))
     assert error is not None, "the API server took it"
@@ -146,6 +148,7 @@ ADMITTED: list[tuple[str, Change]] = [
 @pytest.mark.parametrize("change", [row[1] for row in ADMITTED], ids=[row[0] for row in ADMITTED])
 async def test_good_input_is_kept_as_it_is(client: ApiClient, change: Change) -> None:
     made = queue("crd-admitted", change)
+    assert problems([made], strict=True) == []
     created = await create(client, made)
     await client.delete(TASK_QUEUES, "crd-admitted", "default", uid=created["metadata"]["uid"])
     for given, kept in zip(made["spec"]["tasks"], created["spec"]["tasks"], strict=True):
