@@ -17,7 +17,8 @@ options:
       - Path to a kubeconfig file. It must be readable by its owner alone (mode C(0600)).
       - Several, separated as in E(KUBECONFIG), are merged as kubectl does it.
       - Without any connection option E(KUBECONFIG) and then C(~/.kube/config) is used.
-      - Can also be specified via E(K8S_AUTH_KUBECONFIG).
+      - Can also be specified via E(K8S_AUTH_KUBECONFIG). When this or O(kubeconfig_content) is given, no E(K8S_AUTH_*) counts
+        but E(K8S_AUTH_ALLOW_EXEC).
       - Mutually exclusive with O(kubeconfig_content).
     type: path
   kubeconfig_content:

@@ -20,28 +20,40 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._pem import chec
 Params = dict[str, Any]
 
 
-def _env(name: str) -> tuple[Any, list[str]]:
-    return (env_fallback, [f"K8S_AUTH_{name}"])
+# Options that the environment may give instead, as K8S_AUTH_<name>.
+ENVIRONMENT = {
+    "kubeconfig": "KUBECONFIG",
+    "context": "CONTEXT",
+    "host": "HOST",
+    "api_key": "API_KEY",
+    "username": "USERNAME",
+    "password": "PASSWORD",
+    "client_cert": "CERT_FILE",
+    "client_key": "KEY_FILE",
+    "ca_cert": "SSL_CA_CERT",
+    "validate_certs": "VERIFY_SSL",
+    "proxy": "PROXY",
+}
 
 
 def auth_spec() -> dict[str, Any]:
     """Argument spec of the fragment ``auth``."""
     return {
-        "kubeconfig": {"type": "path", "fallback": _env("KUBECONFIG")},
+        "kubeconfig": {"type": "path"},
         "kubeconfig_content": {"type": "raw", "no_log": True},
-        "context": {"type": "str", "fallback": _env("CONTEXT")},
-        "host": {"type": "str", "fallback": _env("HOST")},
-        "api_key": {"type": "str", "no_log": True, "fallback": _env("API_KEY")},
-        "username": {"type": "str", "fallback": _env("USERNAME")},
-        "password": {"type": "str", "no_log": True, "fallback": _env("PASSWORD")},
-        "client_cert": {"type": "path", "aliases": ["cert_file"], "fallback": _env("CERT_FILE")},
-        "client_key": {"type": "path", "aliases": ["key_file"], "fallback": _env("KEY_FILE"), "no_log": False},
-        "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"], "fallback": _env("SSL_CA_CERT")},
-        "validate_certs": {"type": "bool", "aliases": ["verify_ssl"], "fallback": _env("VERIFY_SSL")},
-        "proxy": {"type": "str", "fallback": _env("PROXY")},
+        "context": {"type": "str"},
+        "host": {"type": "str"},
+        "api_key": {"type": "str", "no_log": True},
+        "username": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
+        "client_cert": {"type": "path", "aliases": ["cert_file"]},
+        "client_key": {"type": "path", "aliases": ["key_file"], "no_log": False},
+        "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"]},
+        "validate_certs": {"type": "bool", "aliases": ["verify_ssl"]},
+        "proxy": {"type": "str"},
         "impersonate_user": {"type": "str"},
         "impersonate_groups": {"type": "list", "elements": "str"},
-        "allow_exec": {"type": "bool", "default": False, "fallback": _env("ALLOW_EXEC")},
+        "allow_exec": {"type": "bool", "default": False, "fallback": (env_fallback, ["K8S_AUTH_ALLOW_EXEC"])},
         "allow_insecure_mode": {"type": "bool", "default": False},
         "request_timeout": {"type": "float", "default": 30.0},
     }
@@ -60,13 +72,32 @@ def rules_of(params: Params) -> _kubeconfig.Rules:
 
 def environment_rules() -> _kubeconfig.Rules:
     """What the environment lets through, for modules that take kubeconfigs only by their paths."""
-    allowed = os.environ.get("K8S_AUTH_ALLOW_EXEC", "")
-    return _kubeconfig.Rules(allow_exec=bool(allowed) and boolean(allowed))
+    return _kubeconfig.Rules(allow_exec=_switch("K8S_AUTH_ALLOW_EXEC") or False)
+
+
+def _switch(variable: str) -> bool | None:
+    value = os.environ.get(variable)
+    try:
+        return boolean(value) if value else None
+    except TypeError as error:
+        raise InvalidInput(f"{variable} is {value!r}: it must be true or false") from error
+
+
+def with_environment(params: Params) -> Params:
+    """The options, those not given from the environment. A kubeconfig that is given says all: nothing is added to it."""
+    if params.get("kubeconfig") or params.get("kubeconfig_content") is not None:
+        return params
+    absent = {option: f"K8S_AUTH_{name}" for option, name in ENVIRONMENT.items() if params.get(option) is None}
+    found: Params = {option: os.environ[name] for option, name in absent.items() if os.environ.get(name)}
+    if "validate_certs" in found:
+        found["validate_certs"] = _switch(absent["validate_certs"])
+    return params | found
 
 
 def connection_of(params: Params) -> _kubeconfig.Connection:
     """The connection that the module's options ask for; TmcError names what is wrong with them."""
     require_positive(params, "request_timeout")
+    params = with_environment(params)
     connection = _override(_base(params), params)
     if not connection.verify and params["validate_certs"] is not False:
         raise InvalidInput("TLS verification is off: set validate_certs to false if that is what you want")
@@ -115,7 +146,7 @@ def _override(connection: _kubeconfig.Connection, params: Params) -> _kubeconfig
 
 def _pem_file(path: str, kind: str, place: str) -> str:
     try:
-        with open(path, encoding="ascii") as handle:
+        with open(os.path.expanduser(path), encoding="ascii") as handle:
             pem = handle.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{place}: file '{path}' cannot be read: {error}") from error
