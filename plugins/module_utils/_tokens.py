@@ -69,7 +69,10 @@ def remove(wish: Wish, *, check_mode: bool = False) -> bool:
     """Removes the two files; returns whether there was any."""
     found = [path for path in (wish.path, wish.token_path) if os.path.lexists(path)]
     for path in [] if check_mode else found:
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except OSError as error:
+            raise TmcError(f"cannot remove {path}: {error}") from error
     return bool(found)
 
 
@@ -125,15 +128,18 @@ def render(client: Client, wish: Wish) -> str:
 
 def write_private(path: str, text: str) -> None:
     """0600 from birth, and whole or not at all: a temporary file in the same folder, then a rename."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".tmc-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".tmc-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     except OSError as error:
-        os.unlink(temporary)
         raise TmcError(f"cannot write {path}: {error}") from error
 
 

@@ -88,7 +88,7 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _kubeconfig_files
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State, ensure, read
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import state_problems
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Rules
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
 
@@ -97,8 +97,15 @@ def body(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     state = State(params["state_dir"])
     path = state.kubeconfigs / f"{params['name']}.kubeconfig"
-    if params["state"] == "absent":
-        return {"changed": remove(path, check_mode=module.check_mode), "path": str(path)}
+    verb, change = ("remove", remove) if params["state"] == "absent" else ("write", write)
+    try:
+        return {"path": str(path), **change(module, state, path)}
+    except OSError as error:
+        raise TmcError(f"cannot {verb} {path}: {error}") from error
+
+
+def write(module: AnsibleModule, state: State, path: Path) -> dict[str, Any]:
+    params = module.params
     source = params["kubeconfig"] or _kubeconfig_files.DEFAULT
     refuse_what_is_not_ours(path, source, state)
     document = extract(params, source)
@@ -107,7 +114,7 @@ def body(module: AnsibleModule) -> dict[str, Any]:
     if changed and not module.check_mode:
         state.claim()
         ensure(path, text)
-    return {"changed": changed, "path": str(path), "server": document["clusters"][0]["cluster"]["server"]}
+    return {"changed": changed, "server": document["clusters"][0]["cluster"]["server"]}
 
 
 def extract(params: dict[str, Any], source: str) -> dict[str, Any]:
@@ -121,21 +128,27 @@ def refuse_what_is_not_ours(path: Path, source: str, state: State) -> None:
     files = _kubeconfig_files.paths_of(source)
     if any(each.exists() and path.exists() and each.samefile(path) for each in files):
         raise InvalidInput(f"kubeconfig '{source}' lies in the state directory itself: keep yours somewhere else")
-    text = read(path)
-    if text is not None and not _kubeconfig_files.is_extract(text):
+    if is_ours(path) is False:
         raise InvalidInput(f"'{path}' is there and belongs to another provider: choose another tmc_state_dir")
     for problem in state_problems(state, 0):
         raise InvalidInput(problem)
 
 
-def remove(path: Path, *, check_mode: bool) -> bool:
-    """Whether there was a file that this module wrote; it is gone then."""
-    text = read(path)
-    if text is None or not _kubeconfig_files.is_extract(text):
-        return False
-    if not check_mode:
+def remove(module: AnsibleModule, _state: State, path: Path) -> dict[str, Any]:
+    """Only a file that this module wrote."""
+    ours = is_ours(path)
+    if ours and not module.check_mode:
         path.unlink()
-    return True
+    return {"changed": bool(ours)}
+
+
+def is_ours(path: Path) -> bool | None:
+    """Whether this module wrote the file; None when there is none."""
+    try:
+        text = read(path)
+    except UnicodeDecodeError:
+        return False
+    return None if text is None else _kubeconfig_files.is_extract(text)
 
 
 def main() -> None:

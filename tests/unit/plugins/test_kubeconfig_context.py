@@ -125,3 +125,29 @@ def test_a_broken_file_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "belongs to another provider" in extract(monkeypatch, str(source), tmp_path / "state")["msg"]
     assert not extract(monkeypatch, str(source), tmp_path / "state", state="absent")["changed"]
     assert broken.read_text() == text
+
+
+def test_a_state_dir_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = user_file(tmp_path / "a", "config")
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "state", Path("/proc/tmc-nowhere")):
+        made = extract(monkeypatch, str(source), folder)
+        assert made["failed"]
+        assert f"cannot write {folder}/kubeconfigs/controller-east.kubeconfig: " in made["msg"]
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state" / "kubeconfigs" / "controller-east.kubeconfig"
+    path.mkdir(parents=True)
+    made = extract(monkeypatch, str(user_file(tmp_path / "a", "config")), tmp_path / "state", state="absent")
+    assert made["failed"]
+    assert f"cannot remove {path}: " in made["msg"]
+
+
+def test_a_binary_file_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state" / "kubeconfigs" / "controller-east.kubeconfig"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff")
+    source = str(user_file(tmp_path / "a", "config"))
+    assert "belongs to another provider" in extract(monkeypatch, source, tmp_path / "state")["msg"]
+    assert not extract(monkeypatch, source, tmp_path / "state", state="absent")["changed"]

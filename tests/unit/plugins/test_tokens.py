@@ -118,3 +118,28 @@ def test_an_absent_account_is_named(accounts: Accounts, tmp_path: Path) -> None:
 
     with pytest.raises(TmcError, match="ServiceAccount tmc-system/syncer-east does not exist on 'east'"):
         _tokens.ensure(client(accounts.answer)[0], wish(tmp_path))
+
+
+@pytest.mark.parametrize("folder", ["file/credentials", "file"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / folder / "hub.token"
+
+    with pytest.raises(TmcError, match=f"cannot write {path}: "):
+        _tokens.write_private(str(path), "x")
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "hub.token").mkdir()
+
+    with pytest.raises(TmcError, match=r"cannot write .*/hub.token: "):
+        _tokens.write_private(str(tmp_path / "hub.token"), "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["hub.token"]
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    wanted = wish(tmp_path)
+    Path(wanted.path).mkdir(parents=True)
+
+    with pytest.raises(TmcError, match=f"cannot remove {wanted.path}: "):
+        _tokens.remove(wanted)
