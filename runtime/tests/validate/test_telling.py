@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from validate import world
 
+from tmc.api.kubeconfig import KubeconfigError
 from tmc.core.settings import SettingsError
 from tmc.validate import command
 from tmc.validate.judgement import judge
@@ -150,3 +151,17 @@ async def test_a_useless_setting_is_named_before_any_cluster_is_asked(arguments:
     with pytest.raises(SettingsError) as refused:
         await command.run(parse("--hub=kcp=k", *arguments))
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("useless", ["--timeout=5", "--member=kcp=b", "--member=a=/nowhere/kubeconfig"])
+async def test_a_validation_that_cannot_begin_leaves_no_older_verdict(tmp_path: Path, useless: str) -> None:
+    report = tmp_path / "report.json"
+    write_report(report, {"ok": True})
+    with pytest.raises((SettingsError, KubeconfigError)):
+        await command.run(parse("--hub=kcp=/nowhere/kubeconfig", "--member=b=b", useless, f"--report={report}"))
+    assert not report.exists()
+
+
+async def test_a_report_that_cannot_be_replaced_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"--report '{tmp_path}': "):
+        await command.run(parse("--hub=kcp=k", "--member=a=b", f"--report={tmp_path}"))

@@ -55,9 +55,10 @@ async def run(args: argparse.Namespace) -> int:
     Raises:
         SettingsError, KubeconfigError: the command line or a kubeconfig is of no use; nothing was asked of any cluster.
     """
+    if args.report is not None:
+        _clear(args.report)
     timeout = parse_duration(args.timeout, name="--timeout", minimum=10.0, maximum=3600.0)
     _require_distinct_names([args.hub[0], *(name for name, _ in args.member)])
-    _require_writable(args.report)
     connections = {name: load_kubeconfig(path) for name, path in (args.hub, *args.member)}
     seen = Observations(args.hub[0], tuple(name for name, _ in args.member))
     started_at, left = _now(), list[str]()
@@ -110,10 +111,14 @@ def _require_distinct_names(names: list[str]) -> None:
         raise SettingsError(f"cluster name {twice[0]!r} is given twice: every cluster needs a name of its own")
 
 
-def _require_writable(report: Path | None) -> None:
-    """Say so now, not after a minute of work."""
-    if report is not None and not os.access(report.parent, os.W_OK):
+def _clear(report: Path) -> None:
+    """What an earlier run found is not this one's verdict; and a report that cannot be written is told of now."""
+    if not os.access(report.parent, os.W_OK):
         raise SettingsError(f"--report {str(report)!r}: {report.parent} is not a directory that can be written to")
+    try:
+        report.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--report {str(report)!r}: the one that is there cannot be replaced: {error}") from error
 
 
 def _now() -> str:
