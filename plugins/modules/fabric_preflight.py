@@ -12,7 +12,7 @@ module: fabric_preflight
 short_description: Look whether existing clusters can become a fabric
 description:
   - Asks all clusters at once and tells everything that is wrong in one message. Writes nothing.
-  - Looks at whether they answer, are new enough (1.30), are different clusters, let the user do what is needed
+  - Looks at whether they answer, without a proxy, are new enough (1.30), are different clusters, let the user do what is needed
     (by C(SelfSubjectAccessReview)), belong to another fabric, have another definition of a kind, and, where syncers run
     as Deployments, whether Pods could reach the hub.
 version_added: 0.1.0
