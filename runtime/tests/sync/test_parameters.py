@@ -107,6 +107,45 @@ async def test_a_new_processor_is_mirrored_when_its_copies_are_level(pair: Pair)
         assert pair.data["processor"] == "west", "each term is levelled anew"
 
 
+async def test_who_is_the_processor_again_stands_by_until_its_copies_are_level(pair: Pair) -> None:
+    """East's syncer was away while the processor moved to another cluster and back."""
+    pair.hub.put(SYNCED_RESOURCES, declared("east", 2))
+    pair.member.put(SYNCED_RESOURCES, declared("east", 1))
+    async with pair.running() as fabric:
+        await eventually(lambda: pair.data.get("epoch") == "2", "a term that only grew by one is east's own")
+        assert not fabric.takes_over(KIND)
+    pair.hub.put(SYNCED_RESOURCES, declared("east", 4))
+    async with pair.running() as fabric:
+        await eventually(lambda: fabric.takes_over(KIND))
+        await eventually(lambda: len(fabric._mirror_queue) == 0)
+        assert pair.data["epoch"] == "2", "what its mirror says is not of the hub's term"
+        await fabric.stand_by(KIND)
+        assert (pair.data["processor"], pair.data["epoch"]) == ("kcp", "3"), "admission lets nobody work meanwhile"
+    async with pair.running() as fabric:  # what has still to be done survives the process
+        await eventually(lambda: fabric.takes_over(KIND))
+        assert pair.member.get(SYNCED_RESOURCES, KIND)["spec"]["processor"] == "kcp", "nor does its controller"
+        await fabric.stand_by(KIND)
+        fabric.levelled(KIND)
+        await eventually(lambda: (pair.data["processor"], pair.data["epoch"]) == ("east", "4"))
+        await eventually(lambda: not fabric.takes_over(KIND))
+
+
+async def test_no_kind_is_level_with_a_hub_that_is_not_trusted(pair: Pair) -> None:
+    async with pair.running():
+        await eventually(lambda: pair.data != {})
+    pair.hub.put(SYNCED_RESOURCES, declared("east", 2))
+    async with pair.running(hub_uid="another") as fabric:
+        await eventually(lambda: fabric.takes_over(KIND))
+        await fabric.stand_by(KIND)
+        fabric.levelled(KIND)
+        pair.member.put(SYNCED_RESOURCES, {**declared(), "metadata": {"name": KIND, "annotations": {}}})
+        await eventually(lambda: not fabric.quarantined)
+        await eventually(lambda: len(fabric._mirror_queue) == 0)
+        assert pair.data["processor"] == "west", "its status has still to come down"
+        fabric.levelled(KIND)
+        await eventually(lambda: pair.data["processor"] == "east")
+
+
 async def test_a_hub_that_is_accepted_is_noticed_at_once(pair: Pair) -> None:
     async with pair.running():
         await eventually(lambda: pair.data != {})

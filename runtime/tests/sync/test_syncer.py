@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
+from runtime.tests.sync.fabric_lab import KIND, fabric, widget
 from runtime.tests.sync.trio import WIDGETS
 from runtime.tests.waiting import eventually
 from tmc.api.client import ApiClient
@@ -78,3 +79,29 @@ async def test_a_declaration_that_cannot_be_read_is_said() -> None:
     async with running({**SPEC, "deletionGrace": "200ms"}) as (hub, _):
         await eventually(lambda: ready(hub)[0] == "KindUnreadable", "the declaration is of no use")
         assert "spec.deletionGrace='200ms' is out of range" in ready(hub)[1]
+
+
+async def test_a_processor_that_was_moved_away_and_back_meanwhile_takes_no_progress_back() -> None:
+    async with fabric() as both:
+        hub, member = both.hub.api, both.member.api
+
+        def move(processor: str, epoch: int) -> None:
+            declared = hub.get(SYNCED_RESOURCES, KIND)
+            hub.put(SYNCED_RESOURCES, {**declared, "spec": {**SPEC, "processor": processor, "epoch": epoch}})
+
+        def report(api: FakeApi, done: int) -> None:
+            api.put(WIDGETS, {**api.get(WIDGETS, "w", "default"), "status": {"done": done}})
+
+        move("east", 2)
+        hub.put(WIDGETS, widget())
+        await eventually(lambda: ("default", "w") in member.objects[WIDGETS.name])
+        report(member, 3)
+        await eventually(lambda: hub.get(WIDGETS, "w", "default").get("status") == {"done": 3})
+        await both.end()
+        move("west", 3)
+        report(hub, 8)
+        move("east", 4)
+        both.terms.clear()
+        both.begin()
+        await eventually(lambda: member.get(SYNCED_RESOURCES, KIND)["spec"]["epoch"] == 4, "its controller may begin")
+        assert [api.get(WIDGETS, "w", "default")["status"] for api in (hub, member)] == [{"done": 8}] * 2

@@ -64,6 +64,9 @@ class Known:
     def takes_over(self, _name: str) -> bool:
         return self.mirror_lags
 
+    async def stand_by(self, _name: str) -> None:
+        pass
+
     def levelled(self, _name: str) -> None:
         self.mirror_lags = False
 

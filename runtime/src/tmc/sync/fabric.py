@@ -24,9 +24,10 @@ from tmc.sync import names
 from tmc.sync.brake import Brake
 from tmc.sync.definitions import Definitions
 from tmc.sync.ends import Ends
+from tmc.sync.mirror import HUB_UID, annotated, is_over, mirrored, stood_down
 from tmc.sync.objects import Object, annotations_of, is_deleting, metadata, status_of
 from tmc.sync.parameters import keep_parameters
-from tmc.sync.patches import guarded, pointer
+from tmc.sync.patches import guarded
 from tmc.sync.scope import HubScope
 from tmc.sync.succession import Succession, succession
 
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 SYNCED_RESOURCES = Resource("fabric.tmc.io", "v1alpha1", "syncedresources", "SyncedResource", namespaced=False)
 MEMBERS = Resource("fabric.tmc.io", "v1alpha1", "members", "Member", namespaced=False)
 TOMBSTONES = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False, has_status=False)
-HUB_UID = "tmc.io/hub-uid"
 BRAKED = "tmc.io/deletions-braked"
 RESTORED = ":"  # behind the uid: this hub is known at the version that follows, which it went back behind
 
@@ -229,7 +229,7 @@ class Fabric:
             mirror = await client.get(SYNCED_RESOURCES, key.name)
             if annotations_of(mirror).get(HUB_UID, self._ends.hub_uid) != self._ends.hub_uid:
                 return  # it knows another hub, or of a restore already
-            patch = guarded(_annotated(mirror, HUB_UID, text), mirror)
+            patch = guarded(annotated(mirror, HUB_UID, text), mirror)
             try:
                 request = client.patch(SYNCED_RESOURCES, key.name, "", patch, field_manager=names.FIELD_MANAGER)
                 self._mirror.store.remember(await request)
@@ -274,18 +274,38 @@ class Fabric:
         return not await self.definitions.is_going("member", name)
 
     def takes_over(self, name: str) -> bool:
-        """The hub names this member as the processor of the kind, and its own mirror does not yet."""
+        """The hub names this member as the processor of the kind, and its own mirror does not yet.
+
+        Nor does a mirror that names it for a term with another one in between: that was some other cluster's.
+        """
         key = ObjectKey("", name)
         kind, mirror = self._kinds.store.get(key), self._mirror.store.get(key)
-        if kind is None or mirror is None:
+        if kind is None or mirror is None or kind["spec"]["processor"] != self._ends.member:
             return False
-        return bool(kind["spec"]["processor"] == self._ends.member != mirror["spec"]["processor"])
+        return bool(mirror["spec"]["processor"] != self._ends.member or is_over(mirror, kind["spec"]))
+
+    async def stand_by(self, name: str) -> None:
+        """Nobody works here on a kind that this member takes over, until it is `levelled`.
+
+        Raises:
+            ApiError, Unreachable: the member's own cluster did not take it.
+        """
+        key, client = ObjectKey("", name), self._ends.clients["member"]
+        kind, mirror = self._kinds.store.get(key), self._mirror.store.get(key)
+        if kind is None or mirror is None or self.quarantined or not self.takes_over(name):
+            return
+        if mirror["spec"]["processor"] == self._ends.member:
+            ops = mirrored(mirror, stood_down(kind["spec"], self._ends.hub), self._ends.hub_uid)
+            patch = guarded(ops, mirror)
+            mirror = await client.patch(SYNCED_RESOURCES, name, "", patch, field_manager=names.FIELD_MANAGER)
+            self._mirror.store.remember(mirror)
+        await keep_parameters(client, mirror)
 
     def levelled(self, name: str) -> None:
         """The copies of a kind that this member takes over are level with the hub: its controller may begin."""
         key = ObjectKey("", name)
         kind = self._kinds.store.get(key)
-        if kind is not None:
+        if kind is not None and not self.quarantined:  # a hub that is not trusted was not followed
             self._levelled[name] = kind["spec"]["epoch"]
             self._mirror_queue.add(key)
 
@@ -317,7 +337,7 @@ class Fabric:
             log.warning("deletions that were held back are let through", extra={"kind": key.name})
             brake.release()
         else:
-            patch = guarded(_annotated(mirror, BRAKED, brake.message), mirror)
+            patch = guarded(annotated(mirror, BRAKED, brake.message), mirror)
             client = self._ends.clients["member"]
             request = client.patch(SYNCED_RESOURCES, key.name, "", patch, field_manager=names.FIELD_MANAGER)
             await self._remembered(request, key)
@@ -346,7 +366,7 @@ class Fabric:
             }
             await self._remembered(client.create(SYNCED_RESOURCES, body, field_manager=names.FIELD_MANAGER), key)
             return
-        ops = _mirror_patch(kind, mirror, self._ends.hub_uid)
+        ops = mirrored(mirror, kind["spec"], self._ends.hub_uid)
         if ops:
             patch = client.patch(
                 SYNCED_RESOURCES, key.name, "", guarded(ops, mirror), field_manager=names.FIELD_MANAGER
@@ -364,21 +384,6 @@ class Fabric:
 def _is_ready(member: Object | None) -> bool:
     conditions = status_of(member).get("conditions") or () if member is not None else ()
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def _mirror_patch(kind: Object, mirror: Object, hub_uid: str) -> list[dict[str, Any]]:
-    ops: list[dict[str, Any]] = []
-    if mirror.get("spec") != kind["spec"]:
-        ops.append({"op": "add", "path": "/spec", "value": kind["spec"]})
-    if annotations_of(mirror).get(HUB_UID) != hub_uid:
-        ops += _annotated(mirror, HUB_UID, hub_uid)
-    return ops
-
-
-def _annotated(mirror: Object, name: str, value: str) -> list[dict[str, Any]]:
-    if annotations_of(mirror):
-        return [{"op": "add", "path": f"/metadata/annotations/{pointer(name)}", "value": value}]
-    return [{"op": "add", "path": "/metadata/annotations", "value": {name: value}}]
 
 
 def tombstone_body(kind: SyncedKind, key: ObjectKey, origin: tuple[str, str, str], pending: list[str]) -> Object:

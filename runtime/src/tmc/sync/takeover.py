@@ -3,8 +3,9 @@
 """When this member becomes the processor of a kind, the hub's status comes down once before any status goes up.
 
 The hub may show more than the copies here do, which were behind or whose syncer was away. Would they go up as they are,
-progress would go back. Until every copy is level, the mirror of the kind on this member names the old processor: nobody
-works here, and a syncer that is started anew meanwhile knows that it has to begin with this.
+progress would go back. Until every copy is level, the mirror of the kind on this member names another processor: nobody
+works here, and a syncer that is started anew meanwhile knows that it has to begin with this. So it is, too, when the
+mirror names this member for an older term, and the hub has had another processor since.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Mirrors(Protocol):
     """The part of `tmc.sync.fabric.Fabric` that is used here."""
 
     def takes_over(self, name: str) -> bool: ...
+
+    async def stand_by(self, name: str) -> None: ...
 
     def levelled(self, name: str) -> None: ...
 
@@ -66,6 +69,7 @@ class TakeOver:
             if not self._mirrors.takes_over(self._name) or self._untried:
                 continue
             try:
+                await self._mirrors.stand_by(self._name)
                 self._begin(await self._read_hub())
             except (ApiError, Unreachable) as error:
                 log.warning("cannot take over yet", extra={"kind": self._name, "error": str(error)})
