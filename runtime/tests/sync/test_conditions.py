@@ -13,6 +13,7 @@ from tmc.sync.conditions import (
     Condition,
     kind_ready,
     member_conditions,
+    trusts_hub,
     with_conditions,
     with_entry,
     with_silent,
@@ -68,6 +69,15 @@ def test_the_condition_of_a_kind_follows_from_its_entries(
 ) -> None:
     condition = statuses(**states)["conditions"][0]
     assert (condition["status"], condition["reason"], condition["message"]) == (status, reason, message)
+
+
+@pytest.mark.parametrize(("quarantine", "trusts"), [("", True), ("HubRestored", False), ("UnknownHub", False)])
+def test_a_member_says_whether_it_trusts_the_hub(quarantine: str, trusts: bool) -> None:
+    said = member_conditions(
+        quarantine=quarantine, known_hub="a", hub_uid="b", verdicts={}, unreadable={}, faults=[], braked={}
+    )
+    assert trusts_hub(with_conditions({}, said, T1)) is trusts
+    assert trusts_hub({}), "one that has yet to say it"
 
 
 def test_an_entry_says_what_is_dropped() -> None:

@@ -55,6 +55,12 @@ def with_conditions(status: Mapping[str, Any], wanted: Iterable[Condition], time
     return {**status, "conditions": list(shown.values())}
 
 
+def trusts_hub(status: Mapping[str, Any]) -> bool:
+    """Whether the status of a `Member` says so, or nothing of it."""
+    conditions = [c for c in status.get("conditions") or () if isinstance(c, dict)]
+    return not any(c.get("type") == HUB_ACCEPTED and c.get("status") == "False" for c in conditions)
+
+
 def with_entry(status: Mapping[str, Any], member: str, verdict: Verdict, time: str) -> Object:
     """A kind's status in which `member` stands to the kind as `verdict` says."""
     entry: Object = {"name": member, "state": verdict.state}

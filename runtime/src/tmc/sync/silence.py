@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Members whose syncer is not heard of: each syncer renews its Lease on the hub, and the others look at it.
 
-One of those that are heard of, the first by name, says so on the hub. Only the own clock counts, and only while the hub
-answers: a Lease is expected to change again, after an outage as at the begin, within the same time.
+One of those that are heard of, the first by name, says so on the hub. Only the own clock counts, and only while
+this one looks and the hub answers: a Lease is expected to change again, after an outage as at the begin, within the
+same time.
 """
 
 from __future__ import annotations
@@ -18,35 +19,13 @@ from tmc.api.client import ApiClient, ListResult
 from tmc.api.errors import ApiError, Unreachable
 from tmc.api.resource import LEASES
 from tmc.core.workqueue import RetryAfter
+from tmc.sync.succession import Silences
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "tmc-system"
 LEASE_SECONDS = 9.0
 LOOK_SECONDS = 3.0
-
-
-class Heard:
-    """Pure: when each Lease was seen to change last. Times are monotonic seconds, versions resourceVersions."""
-
-    def __init__(self, patience: float = LEASE_SECONDS) -> None:
-        self._patience = patience
-        self._seen: dict[str, tuple[str, float]] = {}
-
-    def looked(self, versions: dict[str, str], expected: Collection[str], at: float) -> None:
-        """The Leases as they are; one that is `expected` and not there is as one that does not change."""
-        before, self._seen = self._seen, {}
-        for name in expected:
-            version = versions.get(name, "")
-            known = before.get(name)
-            self._seen[name] = known if known is not None and known[0] == version else (version, at)
-
-    def lost_sight(self) -> None:
-        """The hub did not answer: whoever could not renew meanwhile has the whole time again."""
-        self._seen.clear()
-
-    def silent(self, at: float) -> frozenset[str]:
-        return frozenset(name for name, (_, since) in self._seen.items() if at - since > self._patience)
 
 
 class Heir(Protocol):
@@ -62,7 +41,7 @@ class Watchman:
 
     `members()` are the members of the fabric, `me` is one of them. `say(silent)` may raise ApiError, Unreachable and
     RetryAfter: it is called again. `listed` is told the version of each list of the hub's Leases. `heir` is told of
-    each look, before anything is said.
+    each look, before anything is said. `may_speak(name)`: this member may say it when it is heard of.
     """
 
     def __init__(
@@ -76,6 +55,7 @@ class Watchman:
         look: float = LOOK_SECONDS,
         patience: float = LEASE_SECONDS,
         heir: Heir | None = None,
+        may_speak: Callable[[str], bool] = lambda name: True,
     ) -> None:
         self._hub = hub
         self._me = me
@@ -83,7 +63,9 @@ class Watchman:
         self._say = say
         self._listed = listed
         self._look = look
-        self._heard = Heard(patience)
+        self._patience = patience
+        self._silences = Silences(patience / 2)
+        self._may_speak = may_speak
         self._heir = heir
 
     async def run(self) -> None:
@@ -94,7 +76,7 @@ class Watchman:
                 log.debug("somebody else was faster")
             except (ApiError, Unreachable) as error:
                 log.info("cannot look at the Leases of the others", extra={"error": str(error)})
-                self._heard.lost_sight()
+                self._silences.lost_sight()
             await asyncio.sleep(self._look)
 
     async def _look_once(self) -> None:
@@ -103,11 +85,13 @@ class Watchman:
         self._listed(found.resource_version)
         leases = {lease["metadata"]["name"]: str(lease["metadata"]["resourceVersion"]) for lease in found.items}
         versions = {name: leases[f"syncer-{name}"] for name in others if f"syncer-{name}" in leases}
-        self._heard.looked(versions, others, time.monotonic())
+        at = time.monotonic()  # what comes below takes its time, in which nobody listens
+        self._silences.looked(versions, others, at)
+        silent = self._silences.longer_than(self._patience)
         if self._heir is not None:
-            await self._heir.looked(versions, others, time.monotonic())
-        silent = self._heard.silent(time.monotonic())
-        if self._me == min({self._me, *others} - silent):
+            await self._heir.looked(versions, others, at)
+        speakers = {name for name in {self._me, *others} - silent if self._may_speak(name)}
+        if self._me in speakers and self._me == min(speakers):
             await self._say(sorted(silent))
 
     async def _leases(self) -> ListResult:

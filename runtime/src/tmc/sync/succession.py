@@ -79,6 +79,9 @@ class Silences:
     def of(self, name: str) -> float:
         return self._silent.get(name, 0.0)
 
+    def longer_than(self, seconds: float) -> frozenset[str]:
+        return frozenset(name for name, silent in self._silent.items() if silent > seconds)
+
     def version(self, name: str) -> str:
         """Of the Lease as it was seen last; empty: there was none."""
         return self._versions.get(name, "")

@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
 
 from tmc.api.client import ApiClient
 from tmc.api.errors import ApiError, Unreachable
 from tmc.core.backoff import Backoff
 from tmc.core.workqueue import RetryAfter, WorkQueue
 from tmc.sync.carried import Carried
-from tmc.sync.conditions import Condition, member_conditions
+from tmc.sync.conditions import Condition, member_conditions, trusts_hub
 from tmc.sync.ends import Ends, cluster_uid
 from tmc.sync.fabric import Fabric
 from tmc.sync.failover import Failover
 from tmc.sync.hub_memory import HubMemory
+from tmc.sync.objects import status_of
 from tmc.sync.operations import Side
 from tmc.sync.report import Reporter
 from tmc.sync.silence import Watchman
@@ -113,7 +113,13 @@ class Syncer:
         hub, me = self._ends.clients["hub"], self._ends.member
         heir = Failover(self._ends, self._fabric, self._carries, self._reporter)
         watchman = Watchman(
-            hub, me, lambda: self._fabric.members, self._say_silent, listed=self._memory.listed, heir=heir
+            hub,
+            me,
+            lambda: self._fabric.members,
+            self._reporter.say_silent,
+            listed=self._memory.listed,
+            heir=heir,
+            may_speak=self._may_speak,
         )
         await watchman.run()
 
@@ -121,9 +127,11 @@ class Syncer:
         verdict = self._carried.verdicts.get(kind)
         return verdict is not None and verdict.state == "Accepted"
 
-    async def _say_silent(self, silent: Collection[str]) -> None:
-        if not self._fabric.quarantined and self._fabric.member(self._ends.member) is not None:
-            await self._reporter.say_silent(silent)
+    def _may_speak(self, name: str) -> bool:
+        """Who does not trust the hub says nothing there of others; of itself it has said that it does not."""
+        member = self._fabric.member(name)
+        doubts = name == self._ends.member and self._fabric.quarantined
+        return member is not None and not doubts and trusts_hub(status_of(member))
 
     async def _watch_over(self) -> None:
         """Report what cannot be followed; only what lasts, because a single request that fails is no news."""
