@@ -95,6 +95,13 @@ def test_an_entry_says_what_is_dropped() -> None:
     ]
 
 
+def test_an_entry_is_no_longer_than_the_hub_takes() -> None:
+    deep = ".".join(["spec", *["field"] * 200])
+    verdict = Verdict("Incompatible", "m" * 5000, (f"{deep}.a", f"{deep}.b", "spec.c"))
+    entry = with_entry({}, "east", verdict, T1)["members"][0]
+    assert (len(entry["message"]), entry["prunedFields"]) == (4096, [deep[:512], "spec.c"])
+
+
 def test_an_entry_is_not_said_twice() -> None:
     status = statuses(east="Pending", west="Accepted")
     assert with_entry(status, "west", ACCEPTED, T2) == status

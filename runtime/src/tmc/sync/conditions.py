@@ -22,6 +22,7 @@ READY = "Ready"
 HUB_ACCEPTED = "HubAccepted"
 DELETION_BRAKED = "DeletionBraked"
 FAILED_OVER = "FailedOver"
+MESSAGE_LENGTH, PATH_LENGTH = 4096, 512  # of an entry, as in manifests/fabric/crds.yaml
 _WORST_FIRST = ("Incompatible", "Pending", SILENT)
 
 
@@ -65,9 +66,9 @@ def with_entry(status: Mapping[str, Any], member: str, verdict: Verdict, time: s
     """A kind's status in which `member` stands to the kind as `verdict` says."""
     entry: Object = {"name": member, "state": verdict.state}
     if verdict.message:
-        entry["message"] = verdict.message
+        entry["message"] = verdict.message[:MESSAGE_LENGTH]
     if verdict.pruned:
-        entry["prunedFields"] = list(verdict.pruned)
+        entry["prunedFields"] = list(dict.fromkeys(path[:PATH_LENGTH] for path in verdict.pruned))
     before = {e["name"]: e for e in _entries(status)}
     return _with_entries(status, {**before, member: _dated(before.get(member), entry, time)}, time)
 
