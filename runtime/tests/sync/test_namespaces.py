@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
-from runtime.tests.sync.trio import KIND, WIDGETS, Trio, running
+from runtime.tests.sync.trio import KIND, WIDGETS, Trio, quick_second_opinion, running
 from runtime.tests.waiting import eventually
 from tmc.api.resource import EVENTS, NAMESPACES
 from tmc.core.keys import ObjectKey
@@ -115,3 +115,34 @@ async def test_what_the_hub_loses_as_a_whole_is_deleted_nowhere(lost: str) -> No
             lambda: (trio.shown("kcp") or {"metadata": {"uid": first}})["metadata"]["uid"] != first, "anew"
         )
         assert {cluster: (trio.shown(cluster) or {})["metadata"]["uid"] for cluster in before} == before
+
+
+@pytest.mark.parametrize("cluster", ["kcp", "west"])
+async def test_a_namespace_that_may_not_be_made_is_told(cluster: str) -> None:
+    with quick_second_opinion():
+        async with running() as trio:
+            api = trio.apis[cluster]
+            without_namespace(api)
+            api.fail("POST", 403, reason="Forbidden", resource=NAMESPACES.name, times=10**6)
+            trio.create("east")
+            syncer = trio.syncers["east" if cluster == "kcp" else "west"]
+            await eventually(lambda: KEY in syncer.troubles(), "it is known why the copy is missing")
+            assert f"cluster {cluster} refused this object (its namespace default)" in syncer.troubles()[KEY]
+            await eventually(lambda: state_on_east(trio) == (names.REJECTED if cluster == "kcp" else None))
+            api.put(NAMESPACES, {"metadata": {"name": "default"}})
+            await trio.everywhere()
+            await eventually(lambda: state_on_east(trio) is None, "all is well again")
+
+
+async def test_a_namespace_that_somebody_else_made_is_taken() -> None:
+    async with running() as trio:
+        api = trio.apis["west"]
+        without_namespace(api)
+
+        async def made(_: Call) -> web.StreamResponse | None:
+            api.put(NAMESPACES, {"metadata": {"name": "default"}})
+            return None
+
+        api.intercept(made, "POST", NAMESPACES.name)
+        trio.create("east")
+        await trio.everywhere()

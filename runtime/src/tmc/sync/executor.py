@@ -15,6 +15,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum, auto
 from typing import NoReturn
 
@@ -278,17 +279,27 @@ class Executor:
             raise RetryAfter(LAGGING_VIEW_SECONDS) from error
         if not key.namespace:
             raise error  # no namespace could be missing: the kind itself is
-        client = self._ends.clients[operation.side]
         try:
-            await client.get(NAMESPACES, key.namespace)
+            await self._ends.clients[operation.side].get(NAMESPACES, key.namespace)
         except NotFound:
             if self.kind.namespaces == "Wait":
                 await self._wait_for_namespace(key, operation, "does not exist")
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}}
-            await client.create(NAMESPACES, body, field_manager=names.FIELD_MANAGER)
-            self._count(operation, "namespace")
-            return Outcome.LOOK_AGAIN
+            return await self._make_namespace(key, operation)
         raise error
+
+    async def _make_namespace(self, key: ObjectKey, operation: Create) -> Outcome:
+        if not self._ends.leading():
+            raise RetryAfter(LAGGING_VIEW_SECONDS)
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}}
+        try:
+            await self._ends.clients[operation.side].create(NAMESPACES, body, field_manager=names.FIELD_MANAGER)
+        except AlreadyExists:
+            return Outcome.LOOK_AGAIN
+        except (Forbidden, Invalid) as error:
+            refused = replace(operation, why=f"its namespace {key.namespace}")
+            raise await self._refusal(key, refused, error) from error
+        self._count(operation, "namespace")
+        return Outcome.LOOK_AGAIN
 
     async def _wait_for_namespace(self, key: ObjectKey, operation: Operation, why: str) -> NoReturn:
         cluster = self._cluster_of(operation)
