@@ -35,10 +35,10 @@ class Pair:
         self.hub, self.member = hub, member
 
     @asynccontextmanager
-    async def running(self, hub_uid: str = "uid-of-kcp") -> AsyncIterator[Fabric]:
+    async def running(self, hub_uid: str = "uid-of-kcp", floor: float = 60.0) -> AsyncIterator[Fabric]:
         async with ApiClient(self.hub.connection) as hub, ApiClient(self.member.connection) as member:
             ends = Ends({"hub": hub, "member": member}, "east", "uid-of-east", "kcp", hub_uid)
-            fabric = Fabric(ends, floor=60.0, on_change=lambda: None)
+            fabric = Fabric(ends, floor=floor, on_change=lambda: None)
             task = asyncio.create_task(fabric.run())
             try:
                 yield fabric
@@ -209,3 +209,10 @@ async def test_another_hub_changes_nothing(pair: Pair) -> None:
         await fabric.wait_synced()
         await eventually(lambda: len(fabric._mirror_queue) == 0)
     assert pair.writes() == before
+
+
+async def test_what_somebody_took_away_is_back_after_a_floor(pair: Pair) -> None:
+    async with pair.running(floor=0.3):
+        await eventually(lambda: pair.data != {})
+        pair.member.remove(CONFIG_MAPS, KIND, NAMESPACE)
+        await eventually(lambda: pair.data != {}, "without it admission denies everything")

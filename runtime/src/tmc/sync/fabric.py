@@ -90,6 +90,7 @@ class Fabric:
 
     def __init__(self, ends: Ends, *, floor: float, on_change: Callable[[], None]) -> None:
         self._ends = ends
+        self._floor = floor
         self._on_change = on_change
         self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue("mirror")
         hub, member = ends.clients["hub"], ends.clients["member"]
@@ -111,10 +112,16 @@ class Fabric:
                 group.create_task(reflector.run())
             group.create_task(self._scope.run())
             await self.wait_synced()
+            group.create_task(self._mirror_all())
+            await self._mirror_queue.run(self._mirror_down, workers=1)
+
+    async def _mirror_all(self) -> None:
+        """Every floor, because nothing tells of a ConfigMap that somebody took away."""
+        while True:
             declared = self._kinds.store.keys()
             for key in declared:
                 self._mirror_queue.add(key)
-            await self._mirror_queue.run(self._mirror_down, workers=1)
+            await asyncio.sleep(self._floor)
 
     async def wait_synced(self) -> None:
         for reflector in (self._kinds, self._mirror, self._members, self._tombstones):
