@@ -44,6 +44,13 @@ class Call:
 Intercept = Callable[[Call], Awaitable[web.StreamResponse | None]]
 
 
+@dataclass(frozen=True)
+class Nested:
+    """A value of so many levels; deeper ones than Python's writers of JSON take are served, too."""
+
+    levels: int
+
+
 class Refused(Exception):
     """Becomes a Status answer."""
 
@@ -169,7 +176,7 @@ class FakeApi:
         inside = watch.namespace in ("", obj["metadata"].get("namespace") or "")
         inside = inside and watch.name in ("", obj["metadata"]["name"])
         if resource == watch.resource and inside and not watch.hung and not self.drop(kind, obj):
-            watch.lines.put_nowait(orjson.dumps({"type": kind, "object": obj}) + b"\n")
+            watch.lines.put_nowait(_json({"type": kind, "object": obj}) + b"\n")
 
     # -- what goes wrong
 
@@ -264,7 +271,7 @@ class FakeApi:
             return await self._watch(call)
         handler = {"LIST": self._list, "GET": self._find, "POST": self._create}
         answer = {**handler, "PATCH": self._patch, "DELETE": self._delete}[call.verb](call)
-        return web.Response(body=orjson.dumps(answer), content_type="application/json")
+        return web.Response(body=_json(answer), content_type="application/json")
 
     def _visible(self, call: Call) -> Iterator[Object]:
         for (namespace, _), obj in sorted(self.objects[call.resource].items()):
@@ -353,6 +360,16 @@ class FakeApi:
         finally:
             self.watches.remove(watch)
         return response
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=_nested, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def _nested(value: Any) -> orjson.Fragment:
+    if not isinstance(value, Nested):
+        raise TypeError
+    return orjson.Fragment(b'{"a":' * value.levels + b"1" + b"}" * value.levels)
 
 
 def _selected(call: Call) -> str:

@@ -39,7 +39,7 @@ class World:
 
     def size(self, name: str) -> int | None:
         held = self.reflector.store.get(key(name))
-        return held["spec"]["size"] if held else None
+        return held["spec"]["size"] if held and "spec" in held else None
 
     def count(self, verb: str) -> int:
         return sum(call.verb == verb for call in self.api.calls)

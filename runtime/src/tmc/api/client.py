@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from tmc.api.depth import loads
 from tmc.api.errors import Unauthorized, Unreachable, error_from_response, error_from_status
 from tmc.api.kubeconfig import Connection
 from tmc.api.lines import json_lines
@@ -263,7 +264,7 @@ class ApiClient:
             method, path, counted, params=params, body=body, content_type=content_type, accept=accept
         )
         try:
-            answer = orjson.loads(raw) if raw else {}
+            answer = loads(raw) if raw else {}
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict):

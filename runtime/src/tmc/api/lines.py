@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tmc.api.depth import loads
 from tmc.api.errors import Unreachable
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # far above what etcd can store: only a broken server gets here
@@ -39,7 +40,7 @@ async def json_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, An
         if not line.strip():
             continue
         try:
-            value = orjson.loads(line)
+            value = loads(line)
         except orjson.JSONDecodeError as error:
             raise Unreachable(f"a watch line is not JSON: {error}", ambiguous=False) from error
         if not isinstance(value, dict):

@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import orjson
 
+from tmc.api.depth import shallow
 from tmc.api.errors import Gone, Unreachable
 
 Object = dict[str, Any]
@@ -109,7 +110,7 @@ async def _take_page(
 ) -> str | None:
     """Add what a page has, and let others have their turn between its slices. What to ask for the next page with."""
     try:
-        page = read(raw)
+        page = await _page(raw, read)
         for part in slices(page.items):
             await asyncio.sleep(0)
             found.items += [convert(item) for item in part]
@@ -121,8 +122,16 @@ async def _take_page(
     return page.more or None
 
 
+async def _page(raw: bytes | bytearray, read: PageReader[S]) -> Page[S]:
+    """What ``read`` makes of a page; an object that is nested too deep does not keep the others from being read."""
+    try:
+        return read(raw)
+    except (RecursionError, orjson.JSONDecodeError):
+        return read(await asyncio.to_thread(shallow, raw))
+
+
 def identity_page(raw: bytes | bytearray) -> Page[Identity]:
-    """A page of ``METADATA_ONLY``. A fifth of the time that decoding all of it takes. Raises ValueError."""
+    """A page of ``METADATA_ONLY``. A fifth of the time that decoding all of it takes. Raises ValueError, RecursionError."""
     try:
         page = _identities.decode(raw)
     except msgspec.DecodeError as error:

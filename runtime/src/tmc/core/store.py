@@ -19,6 +19,9 @@ import orjson
 from tmc.core.keys import ObjectKey, key_of
 
 REMEMBERED_DELETIONS = 4096
+OUTLINE = "tmc.io/outline"  # a mark that no API server gives: of this object only the metadata is known
+_ROOM = 4  # levels; a patch puts what it carries two deeper than it lies in its object
+MOST_LEVELS = 254 - _ROOM  # what orjson writes
 
 
 class Version(NamedTuple):
@@ -35,7 +38,7 @@ def version_of(obj: dict[str, Any]) -> Version:
 
 
 class Encoded(NamedTuple):
-    """An object as the store keeps it: JSON, without managedFields."""
+    """An object as the store keeps it: JSON, without managedFields; of one that is nested too deep its outline."""
 
     key: ObjectKey
     version: Version
@@ -43,10 +46,18 @@ class Encoded(NamedTuple):
 
 
 def encode(obj: dict[str, Any]) -> Encoded:
-    """No larger than its content, whatever the page was that the object came with."""
+    """No larger than its content, whatever the page was that the object came with.
+
+    An object of more than ``MOST_LEVELS`` can be neither kept nor written: its outline stands for it.
+    """
     metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    try:
+        roomy = orjson.dumps([[[[{**obj, "metadata": metadata}]]]])
+    except orjson.JSONEncodeError:
+        names = {name: obj[name] for name in ("apiVersion", "kind") if name in obj}
+        roomy = orjson.dumps([[[[{**names, "metadata": metadata, OUTLINE: True}]]]])
     # Copied, because what orjson gives keeps the buffer of several KiB that it was written into.
-    raw = memoryview(orjson.dumps({**obj, "metadata": metadata})).tobytes()
+    raw = memoryview(roomy)[_ROOM:-_ROOM].tobytes()
     key = key_of(obj)
     return Encoded(ObjectKey(sys.intern(key.namespace), key.name), version_of(obj), raw)
 
@@ -73,7 +84,7 @@ class Store:
         self._deleted: OrderedDict[str, int] = OrderedDict()
 
     def get(self, key: ObjectKey) -> dict[str, Any] | None:
-        """A private copy of the object without managedFields, or None."""
+        """A private copy of the object without managedFields, or None. One that is nested too deep: its outline."""
         entry = self._entries.get(key)
         if entry is None:
             return None

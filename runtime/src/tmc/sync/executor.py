@@ -23,7 +23,7 @@ from tmc.api.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid
 from tmc.api.resource import NAMESPACES, Resource
 from tmc.core.events import EventRecorder
 from tmc.core.keys import ObjectKey
-from tmc.core.store import Store
+from tmc.core.store import MOST_LEVELS, Store
 from tmc.core.workqueue import RetryAfter
 from tmc.sync import names
 from tmc.sync.ends import Ends
@@ -33,6 +33,7 @@ from tmc.sync.objects import (
     annotations_of,
     finalizers_of,
     is_deleting,
+    is_outline,
     labels_of,
     marked_origin,
     resource_version,
@@ -322,6 +323,20 @@ class Executor:
 
     def _cluster_of(self, operation: Operation) -> str:
         return self._ends.member if getattr(operation, "side", "hub") == "member" else self._ends.hub
+
+    async def too_deep(self, key: ObjectKey) -> RetryAfter:
+        """Told like a refusal: of this object one of the two clusters shows what cannot be carried."""
+        seen = {side: store.get(key) for side, store in self._stores.items()}
+        cluster = self._ends.member if is_outline(seen["member"]) else self._ends.hub
+        state = annotations_of(seen["member"] or {}).get(names.SYNC_STATE)
+        if state != names.KEPT and not (state == names.NAME_CONFLICT and seen["hub"] is not None):
+            await self._note_trouble(
+                key,
+                names.REJECTED,
+                f"on cluster {cluster} this object is nested deeper than {MOST_LEVELS} levels: it is not carried until it "
+                "is less deep; what other clusters have of it stays as it is",
+            )
+        return RetryAfter(SLOW_LANE_SECONDS)
 
     async def _note_trouble(self, key: ObjectKey, state: str, message: str) -> None:
         """Remember it, and tell the user where the object is his own."""

@@ -21,7 +21,7 @@ from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind, buried_key
 from tmc.sync.fights import REPAIRS_PER_WINDOW, Fights
-from tmc.sync.objects import Object, is_deleting, marked_origin, metadata, uid_of
+from tmc.sync.objects import Object, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
@@ -170,10 +170,12 @@ class KindSyncer:
             self._note_carried(key, seen["hub"])
             operations = plan(seen["member"], seen["hub"], self._facts(key, seen))
             if not operations:
-                self._executor.settled(key)
                 if not any(seen.values()):
                     self._forget(key)
                 self._remind(key, seen)
+                if any(is_outline(obj) and not is_deleting(obj or {}) for obj in seen.values()):
+                    raise await self._executor.too_deep(key)
+                self._executor.settled(key)
                 return
             if not await self._carry_out(key, operations):
                 self._remind(key, seen)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tmc.core.store import OUTLINE
 from tmc.sync import names
 
 Object = dict[str, Any]
@@ -56,6 +57,11 @@ def resource_version(obj: Mapping[str, Any]) -> str:
 
 def is_deleting(obj: Mapping[str, Any]) -> bool:
     return bool(metadata(obj).get("deletionTimestamp"))
+
+
+def is_outline(*objects: Mapping[str, Any] | None) -> bool:
+    """Of one of these only the metadata is known, because it is nested too deep: what else it has not says nothing."""
+    return any(obj is not None and OUTLINE in obj for obj in objects)
 
 
 def status_of(obj: Mapping[str, Any]) -> dict[str, Any]:

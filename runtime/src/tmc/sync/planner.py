@@ -29,6 +29,9 @@ Who is who, for the object of one name:
 |                 | namespace goes      | them all says nothing of any origin                                    |
 | kept            | anything            | left alone: a copy that outlived its origin by `onOriginDeleted: Keep` |
 
+Of an object that is nested too deep to be read only the metadata is known. It is let go of like any other, when it or the
+hub's object is being deleted; but nothing of it is carried, begun or undone.
+
 In quarantine, when the hub is not the one this member knows, only the first two rows hold, and only towards the hub:
 own objects are announced and pushed, a processor's status goes up, and nothing else is done.
 """
@@ -49,6 +52,7 @@ from tmc.sync.objects import (
     annotations_of,
     finalizers_of,
     is_deleting,
+    is_outline,
     marked_origin,
     metadata,
     origin_on,
@@ -113,7 +117,7 @@ def _in_quarantine(member: Object | None, hub: Object | None, facts: Facts) -> l
         return [] if _is_kept(member) else _announce(member, facts)
     if hub is None or is_deleting(hub) or _hub_origin(hub, facts).uid != (known.uid if known else uid_of(member)):
         return []
-    pushed = _push(member, hub, facts) if known is None else []
+    pushed = _push(member, hub, facts) if known is None and not is_outline(member, hub) else []
     return [*pushed, *(op for op in _status(member, hub, facts) if isinstance(op, Patch) and op.side == "hub")]
 
 
@@ -136,6 +140,8 @@ def _own(own: Object, hub: Object | None, facts: Facts) -> list[Operation]:
         return _give_up_waiting(hub, facts, bury=_hub_origin(hub, facts).uid != uid_of(own))
     if _hub_origin(hub, facts).uid != uid_of(own):
         return [Delete("hub", uid_of(hub), "its origin object is gone", Proof("member", uid_of(own)))]
+    if is_outline(own, hub):
+        return []
     status, spec = _status(own, hub, facts), _push(own, hub, facts)
     # A spec that is refused does not keep back the status of what is being worked on; and a note of trouble goes last:
     # were it first, an object that is refused again and again would be noted as often.
@@ -151,6 +157,8 @@ def _announce(own: Object, facts: Facts) -> list[Operation]:
     held = names.SYNC_FINALIZER in finalizers_of(own)
     if is_deleting(own):
         return [_unhold(own, "no copy is left", Proof("hub"))] if held else []
+    if is_outline(own):
+        return []
     if not held:
         return _hold(own, _without_trouble(own))
     image = _image_of_own(own, facts)
@@ -268,6 +276,8 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
     if source.cluster_uid == facts.member_uid:  # without its origin object: that absence is no evidence
         late = copy is None and source.uid in facts.ended
         return [Delete("hub", uid_of(hub), "made by a creation that came late", Proof("member"))] if late else []
+    if is_outline(copy, hub):
+        return []
     image = _image_on_hub(hub, source, facts)
     if names.finalizer_of(facts.member) not in finalizers_of(hub):
         return [take_hold(hub, facts.member, facts.members)]
@@ -380,7 +390,7 @@ def _status(member: Object, hub: Object, facts: Facts) -> list[Operation]:
         return []  # the name went on to another object
     upwards = facts.processor == facts.member and not _restores(member, hub, facts)
     source, target = (member, hub) if upwards else (hub, member)
-    if not status_of(source):
+    if not status_of(source) or is_outline(member, hub):
         return []
     # Without the subresource a status write counts as a generation itself: a mapped number would never stand still.
     wanted = carried_status(source, target) if facts.has_status else status_of(source)
