@@ -31,6 +31,24 @@ async def test_a_member_obeys_only_the_tombstones_that_ask_it() -> None:
         assert asked == {"2-ours"}
 
 
+async def test_no_plan_reads_the_tombstones_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with fabric() as both:
+        for number in range(30):
+            stone = tombstone_body(CARRIED, ObjectKey("default", f"w{number}"), ("x", "uid-x", f"t{number}"), ["west"])
+            both.hub.api.put(TOMBSTONES, stone)
+        store = both.syncers[-1]._fabric._tombstones.store
+        await eventually(lambda: len(store) == 30, "all are known")
+        await eventually(lambda: both.condition() == ("True", "Syncing"), "all is well")
+        decoded: list[ObjectKey] = []
+        get = store.get
+        monkeypatch.setattr(store, "get", lambda key: (decoded.append(key), get(key))[1])
+        for number in range(5):
+            both.hub.api.put(WIDGETS, widget(f"w{number}"))
+        carried = both.member.api.objects[WIDGETS.name]
+        await eventually(lambda: len(carried) == 5, "five objects are carried")
+        assert decoded == []
+
+
 async def test_a_kind_that_is_withdrawn_is_no_longer_carried_while_its_declaration_goes() -> None:
     async with fabric() as both:
         both.hub.api.put(WIDGETS, widget("before"))

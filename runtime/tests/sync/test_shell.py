@@ -210,7 +210,7 @@ async def test_a_tombstone_of_one_cluster_buries_nothing_of_another() -> None:
         await trio.everywhere()
         stone = {"group": "example.org", "resource": "widgets", "namespace": "default", "name": "w"}
         forged = {**stone, "originCluster": "south", "originClusterUID": "uid-south", "pending": ["west"]}
-        trio.known.tombstones[uid] = {"metadata": {"name": uid}, "spec": forged}
+        trio.known.buried.learn(uid, {"metadata": {"name": uid}, "spec": forged})
 
         await trio.hub_loses("w")
         trio.syncers["west"].fabric_changed(KIND)

@@ -18,6 +18,7 @@ from tmc.api.client import ApiClient
 from tmc.api.resource import EVENTS, NAMESPACES, Resource
 from tmc.sync import executor
 from tmc.sync.brake import Brake
+from tmc.sync.buried import Buried
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
 from tmc.sync.kind import KindSyncer
@@ -32,7 +33,7 @@ class Known:
     """What the syncers know of the fabric."""
 
     members: frozenset[str] = frozenset({"east", "west"})
-    tombstones: dict[str, Object] = field(default_factory=dict)
+    buried: Buried = field(default_factory=lambda: Buried("west"))
     quarantined: bool = False
     mirror_lags: bool = False  # of the member that has become the processor
     losing: frozenset[str] = frozenset()  # what the hub loses: namespaces, and the kind by the name `kind`

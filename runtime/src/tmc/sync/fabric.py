@@ -22,6 +22,7 @@ from tmc.core.settings import SettingsError, parse_duration
 from tmc.core.workqueue import WorkQueue
 from tmc.sync import names
 from tmc.sync.brake import Brake
+from tmc.sync.buried import Buried
 from tmc.sync.definitions import Definitions
 from tmc.sync.ends import Ends
 from tmc.sync.mirror import HUB_UID, annotated, is_over, mirrored, stood_down
@@ -85,7 +86,7 @@ def synced_kind(obj: Object) -> SyncedKind:
 class Fabric:
     """Reflections of the hub's fabric objects, and the mirror on the member.
 
-    `on_change` is called after any change of members, kinds or tombstones.
+    `on_change` is called after any change of members, kinds or tombstones. `buried`: the tombstones to acknowledge.
     """
 
     def __init__(self, ends: Ends, *, floor: float, on_change: Callable[[], None]) -> None:
@@ -101,7 +102,8 @@ class Fabric:
         self._kinds = Reflector(hub, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._mirror = Reflector(member, SYNCED_RESOURCES, on_change=self._kind_changed, floor=floor)
         self._members = Reflector(hub, MEMBERS, on_change=self._changed, floor=floor)
-        self._tombstones = Reflector(hub, TOMBSTONES, on_change=self._changed, floor=floor)
+        self._tombstones = Reflector(hub, TOMBSTONES, on_change=self._tombstone_changed, floor=floor)
+        self.buried = Buried(ends.member)
         self.definitions = Definitions(ends.clients, floor=floor, on_change=on_change)
         self._scope = HubScope(hub, self.definitions, floor=floor, on_change=on_change)
 
@@ -170,15 +172,6 @@ class Fabric:
     def remember(self, resource: Resource, obj: Object) -> None:
         """Take in the answer to an own write of a `Member` or a `SyncedResource` on the hub."""
         (self._members if resource == MEMBERS else self._kinds).store.remember(obj)
-
-    @property
-    def tombstones(self) -> dict[str, Object]:
-        """Tombstones by origin uid that this member has still to acknowledge."""
-        return {
-            metadata(t)["name"]: t
-            for t in self._objects(self._tombstones)
-            if self._ends.member in (t.get("spec", {}).get("pending") or ())
-        }
 
     @property
     def known_hub_uid(self) -> str:
@@ -325,6 +318,10 @@ class Fabric:
     def _changed(self, _: ObjectKey) -> None:
         self._on_change()
 
+    def _tombstone_changed(self, key: ObjectKey) -> None:
+        self.buried.learn(key.name, self._tombstones.store.get(key))
+        self._on_change()
+
     def _kind_changed(self, key: ObjectKey) -> None:
         self._mirror_queue.add(key)
         self._on_change()
@@ -410,9 +407,3 @@ def tombstone_body(kind: SyncedKind, key: ObjectKey, origin: tuple[str, str, str
             "pending": pending,
         },
     }
-
-
-def buried_key(tombstone: Object) -> tuple[str, ObjectKey]:
-    """(`<resource>.<group>`, key) of the object that a tombstone stands for."""
-    spec = tombstone["spec"]
-    return f"{spec['resource']}.{spec['group']}", ObjectKey(spec.get("namespace", ""), spec["name"])

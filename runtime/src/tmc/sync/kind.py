@@ -19,7 +19,7 @@ from tmc.sync.abreast import OTHER, Abreast, carries_over
 from tmc.sync.ended import Ended
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
-from tmc.sync.fabric import Fabric, SyncedKind, buried_key
+from tmc.sync.fabric import Fabric, SyncedKind
 from tmc.sync.fights import REPAIRS_PER_WINDOW, Fights
 from tmc.sync.objects import Object, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Create, Delete, Operation, Patch, Side, Tell
@@ -120,10 +120,8 @@ class KindSyncer:
                 self._queue.add(key)
 
     def _look_at_buried(self) -> None:
-        for tombstone in self._fabric.tombstones.values():
-            name, key = buried_key(tombstone)
-            if name == self._kind.name:
-                self._queue.add(key)
+        for key in self._fabric.buried.keys(self._kind.name):
+            self._queue.add(key)
 
     async def _count_copies(self) -> None:
         """Before the first is deleted: which share of them goes is what the brake asks."""
@@ -295,8 +293,8 @@ class KindSyncer:
     def _facts(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> Facts:
         buried = (
             uid
-            for uid, tombstone in self._fabric.tombstones.items()
-            if buried_key(tombstone) == (self._kind.name, key) and not _is_forged(tombstone, seen["member"])
+            for uid, cluster_uid in self._fabric.buried.origins(self._kind.name, key).items()
+            if not _is_forged(uid, cluster_uid, seen["member"])
         )
         waited = self._waited(seen)
         return Facts(
@@ -345,9 +343,7 @@ def _origin_uid(obj: Object) -> str:
     return origin.uid if origin is not None else ""
 
 
-def _is_forged(tombstone: Object, copy: Object | None) -> bool:
+def _is_forged(uid: str, cluster_uid: str, copy: Object | None) -> bool:
     """A tombstone by another cluster than the copy's origin: each cluster buries only what is its own."""
     origin = marked_origin(copy) if copy is not None else None
-    if origin is None or origin.uid != metadata(tombstone)["name"]:
-        return False
-    return bool(tombstone["spec"].get("originClusterUID") != origin.cluster_uid)
+    return origin is not None and origin.uid == uid and origin.cluster_uid != cluster_uid

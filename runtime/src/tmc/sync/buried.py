@@ -1,0 +1,49 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The tombstones that this member has still to acknowledge, by the object that they stand for.
+
+Every plan asks for those of its object, and a member that is away for long leaves thousands: each is read once, when it
+changes, and those that ask only others are not kept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from tmc.core.keys import ObjectKey
+from tmc.sync.objects import Object
+
+
+class Buried:
+    """Of each object the uids of its buried origins, and for each the uid of the cluster that its tombstone names."""
+
+    def __init__(self, member: str) -> None:
+        self._member = member
+        self._places: dict[str, tuple[str, ObjectKey]] = {}
+        self._kinds: defaultdict[str, dict[ObjectKey, dict[str, str]]] = defaultdict(dict)
+
+    def learn(self, uid: str, tombstone: Object | None) -> None:
+        """The tombstone of this name is as it is; None: there is none any more."""
+        self._forget(uid)
+        spec = (tombstone or {}).get("spec") or {}
+        if self._member in (spec.get("pending") or ()):
+            kind, key = f"{spec['resource']}.{spec['group']}", ObjectKey(spec.get("namespace", ""), spec["name"])
+            self._places[uid] = kind, key
+            self._kinds[kind].setdefault(key, {})[uid] = spec.get("originClusterUID", "")
+
+    def _forget(self, uid: str) -> None:
+        if uid not in self._places:
+            return
+        kind, key = self._places.pop(uid)
+        del self._kinds[kind][key][uid]
+        if not self._kinds[kind][key]:
+            del self._kinds[kind][key]
+
+    def origins(self, kind: str, key: ObjectKey) -> Mapping[str, str]:
+        """Uids of the origins that are buried under this name, with the uid of the cluster that says so."""
+        return self._kinds[kind].get(key, {})
+
+    def keys(self, kind: str) -> list[ObjectKey]:
+        """The objects of a kind of which an origin is buried."""
+        return list(self._kinds[kind])
