@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _providers
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import OWNER, State, ensure, read
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_pki import (
     ADMIN,
@@ -35,6 +36,8 @@ REMOVING = ".removing-"  # no cluster's name begins with a dot
 class Fabric:
     """The control planes of one state directory."""
 
+    provider = "embedded"
+
     def __init__(self, state: State, binaries: str) -> None:
         self.state = state
         self.binaries = binaries
@@ -43,10 +46,8 @@ class Fabric:
     # -- what is there ----------------------------------------------------------------------------------------
 
     def planes(self) -> list[str]:
-        """Names of the clusters that have a directory here."""
-        if not self.state.planes.is_dir():
-            return []
-        return sorted(p.name for p in self.state.planes.iterdir() if p.is_dir() and not p.name.startswith("."))
+        """Names of the clusters that a run has begun to make here."""
+        return _providers.clusters(self.state, self.provider)
 
     def summary(self, names: list[str]) -> dict[str, object]:
         """What is known of these clusters, for a diff."""
@@ -111,6 +112,16 @@ class Fabric:
             if folder.is_dir() and any(folder.iterdir()) and not (folder / PLANE_FILE).exists():
                 raise EmbeddedError(f"refused: cluster '{name}' has no ownership marker ({folder}); nothing removed")
 
+    def refuse_existing(self) -> None:
+        """Raise EmbeddedError where the fabric is one of existing clusters: only their provider can take it off."""
+        names = _providers.clusters(self.state, "existing")
+        if names:
+            raise EmbeddedError(
+                f"refused: state directory '{self.state.root}' is that of a fabric of existing clusters "
+                f"({', '.join(names)}); nothing removed. Take it off them with playbooks/cleanup.yml "
+                "-e tmc_provider=existing"
+            )
+
     def doomed(self, names: list[str], keep_logs: bool) -> list[Path]:
         """What C(absent) would remove, in its order."""
         found = [path for name in names for path in self._belongings(name, keep_logs)]
@@ -150,7 +161,8 @@ class Fabric:
 
     def others(self) -> list[str]:
         """Names of the clusters here that another provider made."""
-        return sorted(path.stem for path in self.state.kind.glob("*.owner")) if self.state.kind.is_dir() else []
+        makers = {"embedded", "kind"} - {self.provider}
+        return [name for provider in makers for name in _providers.clusters(self.state, provider)]
 
     def _programs(self, cluster: str) -> list[str]:
         """Programs of one cluster: its control plane, and what works with its credentials (syncer, controller)."""

@@ -27,6 +27,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_valida
     path_problem,
     port_variable,
 )
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import strangers
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager")
 # etcd allocates its log in segments of 64 MB, two at a time, and the database grows beside it.
@@ -103,5 +104,9 @@ def preflight(clusters: list[Cluster], state: State, supervisor: Supervisor, bin
     new = sum(not (state.plane(cluster.name) / "etcd").exists() for cluster in clusters)
     problems = list(state_problems(state, new))
     if not problems:
-        problems += [*plane_problems(clusters, state), *port_problems(clusters, supervisor)]
+        problems += [
+            *strangers(state, "embedded"),
+            *plane_problems(clusters, state),
+            *port_problems(clusters, supervisor),
+        ]
     return [*problems, *binary_problems(binaries)]

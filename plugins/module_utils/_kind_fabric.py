@@ -140,15 +140,11 @@ class KindClusters:
 class KindFiles(Fabric):
     """The files of kind clusters in a state directory, and the programs that work with them."""
 
+    provider = "kind"
+
     def __init__(self, kind: KindState) -> None:
         super().__init__(kind.state, "")
         self.kind = kind
-
-    def planes(self) -> list[str]:
-        return self.kind.known()
-
-    def others(self) -> list[str]:
-        return super().planes()
 
     def _belongings(self, name: str, keep_logs: bool) -> Iterator[Path]:
         """Files of one cluster. The owner's mark comes last: an interrupted removal can be resumed."""

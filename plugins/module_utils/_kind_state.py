@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import OWNER, State
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import Cluster
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import clusters
 
 # Mounted into every node that we make, so that the engine itself tells whose a container is, even of one that is
 # stopped or half made.
@@ -55,7 +56,7 @@ class KindState:
 
     def known(self) -> list[str]:
         """Clusters that a run has begun to make here."""
-        return sorted(path.stem for path in self.root.glob("*.owner")) if self.root.is_dir() else []
+        return clusters(self.state, "kind")
 
 
 def owner_text(cluster: str) -> str:

@@ -38,7 +38,8 @@ options:
   clusters:
     description:
       - The clusters to make present or absent. Needed with O(state=present).
-      - Left out with O(state=absent), all that are in the state directory.
+      - Left out with O(state=absent), all that are in the state directory. Empty, none of them, only what is left in it when
+        there is none. Else the state directory of a fabric of existing clusters is refused.
     type: list
     elements: dict
     suboptions:
@@ -226,6 +227,8 @@ def absent(module: AnsibleModule, fabric: Fabric) -> dict[str, object]:
     if not fabric.state.exists() or not any(fabric.state.root.iterdir()):
         return {"changed": False, "clusters": {name: {"changed": False} for name in names}, "removed": [], "kept": []}
     fabric.refuse_foreign(names)
+    if entries != []:
+        fabric.refuse_existing()
     before, present_before = fabric.summary(names), fabric.planes()
     keep = module.params["keep_logs"]
     doomed = fabric.doomed(names, keep)

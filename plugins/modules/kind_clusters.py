@@ -195,6 +195,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._kind_ready impo
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kind_state import KindState, context_name, node_name
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kind_user_kubeconfig import problems as own_problems
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import require
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import strangers
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -227,12 +228,7 @@ def input_problems(module: AnsibleModule, kind: KindState) -> tuple[list[Cluster
     """The clusters, and what is wrong with the options or the state directory."""
     clusters, problems = parse_clusters(module.params["clusters"])
     problems += state_problems(kind.state, 0)
-    planes = KindFiles(kind).others()
-    if planes:
-        problems.append(
-            f"state directory '{kind.state.root}' holds embedded control planes ({', '.join(planes)}): remove them first "
-            "(playbooks/cleanup.yml -e tmc_provider=embedded), or set another TMC_STATE_DIR"
-        )
+    problems += strangers(kind.state, "kind")
     if module.params["wait_timeout"] <= 0:
         problems.append(f"wait_timeout {module.params['wait_timeout']} must be greater than 0 seconds")
     if not module.params["kind"] and not module.check_mode:
@@ -322,6 +318,7 @@ def absent(module: AnsibleModule, kind: KindState) -> dict[str, object]:
     problems = [problem for problem in map(name_problem, names) if problem]
     if problems:
         fail_with(module, problems)
+    files.refuse_existing()
     there = engine_for_removal(module, kind, names)
     found = there.find(names)[0] if there else {}
     ours = [name for name, one in found.items() if one.stage not in ("absent", "foreign")]

@@ -91,6 +91,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_prefli
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig import Rules
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._module import run
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import strangers
 
 
 def body(module: AnsibleModule) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def refuse_what_is_not_ours(path: Path, source: str, state: State) -> None:
         raise InvalidInput(f"kubeconfig '{source}' lies in the state directory itself: keep yours somewhere else")
     if is_ours(path) is False:
         raise InvalidInput(f"'{path}' is there and belongs to another provider: choose another tmc_state_dir")
-    for problem in state_problems(state, 0):
+    for problem in (*state_problems(state, 0), *strangers(state, "existing")):
         raise InvalidInput(problem)
 
 
