@@ -14,7 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _providers
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import OWNER, State, ensure, read
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import (
+    OWNER,
+    REMOVING,
+    State,
+    ensure,
+    read,
+)
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_pki import (
     ADMIN,
     CONTROLLER_MANAGER,
@@ -29,8 +35,6 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_progra
 )
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_supervisor import Supervisor
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import Cluster, EmbeddedError
-
-REMOVING = ".removing-"  # no cluster's name begins with a dot
 
 
 class Fabric:
@@ -124,7 +128,8 @@ class Fabric:
 
     def doomed(self, names: list[str], keep_logs: bool) -> list[Path]:
         """What C(absent) would remove, in its order."""
-        found = [path for name in names for path in self._belongings(name, keep_logs)]
+        found = list(self._half_removed())
+        found += [path for name in names for path in self._belongings(name, keep_logs)]
         if self._last(names):
             found += list(self._shared(keep_logs))
         found = [path for path in found if path.exists() or path.is_symlink()]
@@ -202,10 +207,13 @@ class Fabric:
             if not keep_logs and self.state.logs.is_dir():
                 yield from sorted(self.state.logs.glob(f"{program}.log*"))
 
+    def _half_removed(self) -> Iterator[Path]:
+        """What a removal left that was killed."""
+        for folder in (self.state.root, self.state.planes, self.state.credentials):
+            yield from sorted(folder.glob(f"{REMOVING}*"))
+
     def _shared(self, keep_logs: bool) -> Iterator[Path]:
         """What is left when the last cluster has gone. The marker of the state directory comes last."""
-        if self.state.planes.is_dir():
-            yield from sorted(self.state.planes.glob(f"{REMOVING}*"))
         yield self.state.supervisor
         yield self.state.credentials
         yield self.state.run

@@ -23,6 +23,7 @@ MARKER = ".tmc-cross-cluster"
 OWNER = "tmc.cross_cluster"
 # What the collection puts at the top of a state directory. Anything else there is somebody else's.
 KNOWN = frozenset({MARKER, "kubeconfigs", "logs", "report.json", "run", "credentials", "supervisor", "planes", "kind"})
+REMOVING = ".removing-"  # a tree of ours that is half removed; no cluster's name begins with a dot
 MARKER_TEXT = json.dumps({"owner": OWNER, "note": "this directory is removed by the role that made it"}) + "\n"
 
 
@@ -64,7 +65,8 @@ class State:
         if not self.exists():
             return []
         # An atomic write that was interrupted leaves a temporary file beside its target: ours as well.
-        return sorted(p.name for p in self.root.iterdir() if p.name not in KNOWN and not p.name.startswith(MARKER))
+        ours = (MARKER, REMOVING)
+        return sorted(p.name for p in self.root.iterdir() if p.name not in KNOWN and not p.name.startswith(ours))
 
     def claim(self) -> None:
         """Create the directory, 0700, and put the marker into it."""

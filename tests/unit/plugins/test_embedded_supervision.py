@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _embedded_supervisor as supervisor_module
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_fabric import Fabric
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State, write
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_programs import Program
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_supervisor import (
     Supervisor,
@@ -146,6 +146,32 @@ def test_logs_stay_when_asked_for_and_can_be_removed_later(supervisor: Superviso
     assert sorted(p.name for p in supervisor.state.root.iterdir()) == [".tmc-cross-cluster", "logs"]
     fabric.absent([], keep_logs=False)
     assert not supervisor.state.root.exists()
+
+
+@pytest.mark.parametrize("folder", ["", "credentials", "planes"])
+def test_a_removal_that_was_killed_is_carried_on_before_the_marker_goes(tmp_path: Path, folder: str) -> None:
+    state = State(str(tmp_path / "state"))
+    state.claim()
+    half = state.root / folder / ".removing-east" / "east"
+    half.mkdir(parents=True)
+    (half / "hub.token").touch()
+    Fabric(state, "").absent([], keep_logs=False)
+    assert not state.root.exists()
+
+
+def test_a_part_that_goes_takes_along_what_was_half_removed(tmp_path: Path) -> None:
+    state = State(str(tmp_path / "state"))
+    state.claim()
+    for path in (state.plane("west") / "plane.json", state.credentials / ".removing-east" / "hub.token"):
+        write(path, "{}")
+    Fabric(state, "").absent(["east"], keep_logs=False)
+    assert not state.credentials.exists()
+    assert state.plane("west").exists()
+
+
+def test_what_is_half_removed_does_not_keep_the_next_fabric_out(tmp_path: Path) -> None:
+    (tmp_path / ".removing-credentials").mkdir()
+    assert State(str(tmp_path)).foreign() == []
 
 
 def test_foreign_files_are_left_alone(supervisor: Supervisor) -> None:
