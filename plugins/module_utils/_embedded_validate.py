@@ -111,4 +111,6 @@ def path_problem(path: str) -> str | None:
     if bad:
         shown = " ".join(repr(c) for c in bad)
         return f"tmc_state_dir '{path}' has {shown}, which Supervisor's configuration cannot carry; choose another"
+    if ":" in path:
+        return f"tmc_state_dir '{path}' has ':', which separates the files of a kubeconfig list; choose another"
     return None
