@@ -39,6 +39,7 @@ except ImportError:
 
 RPC_SECONDS = 30.0
 START_SECONDS = 30.0
+LOG_LINES = 5
 # The play's environment (tokens, proxies, CA bundles) is not the programs' business.
 ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
@@ -186,8 +187,7 @@ class Supervisor:
 
     def runs(self, name: str) -> bool:
         """Whether supervisord runs this program or is about to."""
-        halted = (ProcessStates.STOPPED, ProcessStates.EXITED, ProcessStates.FATAL)
-        return self.running() and self.processes().get(name, {"state": ProcessStates.FATAL})["state"] not in halted
+        return self.running() and self.processes().get(name, {"state": ProcessStates.FATAL})["state"] not in halted()
 
     def converge(self, names: Iterable[str]) -> list[str]:
         """Make what runs equal to what is configured, for these programs; the names that had to be touched.
@@ -203,13 +203,30 @@ class Supervisor:
             if name not in removed:
                 self.call("addProcessGroup", name, allow=[Faults.ALREADY_ADDED])
         processes = self.processes()
-        for name in wanted:
-            # Stopped by hand, or for good: a program that is configured is a program that runs.
-            state = processes.get(name, {}).get("state")
-            if name not in touched and state in (ProcessStates.STOPPED, ProcessStates.EXITED, ProcessStates.FATAL):
-                self.call("startProcess", name, False, allow=[Faults.ALREADY_STARTED])
-                touched.append(name)
-        return touched
+        # Stopped by hand, or ended and waiting for longer and longer: a program that is configured is a program that runs.
+        idle = [name for name in wanted if name not in touched and processes.get(name, {}).get("state") in halted()]
+        self.stop([name for name in idle if processes[name]["state"] == ProcessStates.BACKOFF])
+        for name in idle:
+            self.call("startProcess", name, False, allow=[Faults.ALREADY_STARTED])
+        return [*touched, *idle]
+
+    def await_up(self, name: str, ready_file: str = "") -> None:
+        """Wait until a program that was started is up: it stays alive, and has written its file if it has one.
+
+        Raises EmbeddedError with the end of its log when it ends instead, or is not up in time.
+        """
+        log = self.state.logs / f"{name}.log"
+
+        def why(what: str) -> str:
+            return f"program '{name}' {what}; the end of {log}:\n{tail(log, LOG_LINES)}"
+
+        def up() -> bool:
+            info = self.processes().get(name, {})
+            if info.get("state") in (ProcessStates.BACKOFF, ProcessStates.FATAL):
+                raise EmbeddedError(why("ended right after its start"))
+            return info.get("state") == ProcessStates.RUNNING and written_since(ready_file, info["start"])
+
+        wait_for(up, START_SECONDS, lambda: why(f"was not up within {START_SECONDS:.0f} s"))
 
     def stop(self, names: Iterable[str], seconds: float = 30.0) -> None:
         """Stop programs, all at once, and wait until they are gone."""
@@ -238,6 +255,19 @@ class Supervisor:
             seconds,
             lambda: f"still running after {seconds:.0f} s: pid {', '.join(str(p) for p in watched if alive(p))}",
         )
+
+
+def halted() -> tuple[int, ...]:
+    """States of a program that does not run; in the last one it will be started again, after a while."""
+    return (ProcessStates.STOPPED, ProcessStates.EXITED, ProcessStates.FATAL, ProcessStates.BACKOFF)
+
+
+def written_since(path: str, second: int) -> bool:
+    """Whether this file is from that second or later; true when no file is named."""
+    try:
+        return not path or os.stat(path).st_mtime >= second
+    except FileNotFoundError:
+        return False
 
 
 def alive(pid: int) -> bool:

@@ -14,7 +14,8 @@ author:
 description:
   - Makes a program run for ever on this machine, restarted when it ends, its output in C(<state_dir>/logs/<name>.log) with
     rotation; or stops it and forgets it.
-  - Starts supervisord when it does not run. The program is restarted when its definition changed.
+  - Starts supervisord when it does not run. The program is restarted when its definition changed, or when it keeps ending.
+  - Waits until the program is up. One that ends right after its start makes the module fail, with the end of its log.
   - The program gets a small environment (E(PATH), E(HOME) and the like) and O(env), not that of the play.
 options:
   state:
@@ -40,6 +41,10 @@ options:
     default: {}
   directory:
     description: Working directory; the home of supervisord when left out.
+    type: path
+  ready_file:
+    description:
+      - A file that the program writes when it is up; it is waited for. Without it, a program that lives for a second is up.
     type: path
 requirements:
   - Linux
@@ -97,6 +102,7 @@ ARGUMENTS = {
     "argv": {"type": "list", "elements": "str"},
     "env": {"type": "dict", "default": {}},
     "directory": {"type": "path"},
+    "ready_file": {"type": "path"},
 }
 
 
@@ -127,7 +133,7 @@ def shown(text: str | None) -> object:
     return {"argv": definition["argv"], "cwd": definition["cwd"], "env": sorted(definition["env"])}
 
 
-def present(program: Program, supervisor: Supervisor, check: bool) -> bool:
+def present(program: Program, supervisor: Supervisor, ready_file: str, check: bool) -> bool:
     """Whether the program had to be written, started or restarted."""
     problems = list(state_problems(supervisor.state, 0))
     if problems:
@@ -138,7 +144,9 @@ def present(program: Program, supervisor: Supervisor, check: bool) -> bool:
     with supervisor.state.locked():
         changed = supervisor.write(program)
         supervisor.ensure_running()
-        return bool(supervisor.converge([program.name])) or changed
+        changed |= bool(supervisor.converge([program.name]))
+    supervisor.await_up(program.name, ready_file)
+    return changed
 
 
 def absent(name: str, supervisor: Supervisor, check: bool) -> bool:
@@ -168,7 +176,8 @@ def main() -> None:
         program = checked(module.params)
         before = shown(read(supervisor.definition(program.name)))
         if module.params["state"] == "present":
-            changed, after = present(program, supervisor, module.check_mode), shown(program.definition())
+            changed = present(program, supervisor, module.params["ready_file"] or "", module.check_mode)
+            after = shown(program.definition())
         else:
             changed, after = absent(program.name, supervisor, module.check_mode), "absent"
     except EmbeddedError as error:

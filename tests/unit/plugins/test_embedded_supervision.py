@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_superv
     wait_for,
 )
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import EmbeddedError
+from tests.unit.plugins.running import Ended, run_module
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="supervision needs Linux")
 SLEEPER = Program("sleeper", ["/bin/sh", "-c", "echo $GREETING; exec sleep 600"], {"GREETING": 'it\'s 100% "fine"; #'})
@@ -95,6 +97,47 @@ def test_what_was_stopped_by_hand_is_started_again(supervisor: Supervisor) -> No
     supervisor.stop(["sleeper"])
     assert run(supervisor, SLEEPER)
     assert pid_of(supervisor)
+
+
+def supervised(monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor, script: str, **more: Any) -> Ended:
+    arguments = {"state_dir": str(supervisor.state.root), "name": "sleeper", "argv": ["/bin/sh", "-c", script]}
+    return run_module(monkeypatch, "supervised_process", **{**arguments, **more})
+
+
+def test_a_program_that_ends_at_once_is_told_with_its_log_and_tried_again(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = f"test -e {tmp_path / 'wanted'} && exec sleep 600; echo no {tmp_path / 'wanted'}; exit 2"
+    for _ in range(2):
+        ended = supervised(monkeypatch, supervisor, script)
+        assert ended.failed
+        assert "'sleeper' ended right after its start" in ended.result["msg"]
+        assert f"no {tmp_path / 'wanted'}" in ended.result["msg"]
+    (tmp_path / "wanted").touch()
+    assert supervised(monkeypatch, supervisor, script, _ansible_check_mode=True).result["changed"]
+    for changed in (True, False):
+        ended = supervised(monkeypatch, supervisor, script)
+        assert not ended.failed, ended.result["msg"]
+        assert ended.result["changed"] == changed
+    assert not supervised(monkeypatch, supervisor, script, _ansible_check_mode=True).result["changed"]
+
+
+def test_a_program_is_up_when_it_says_so(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    os.utime(ready, (1, 1))  # of a program that ran before
+    supervisor.ensure_running()
+    with monkeypatch.context() as patience:
+        patience.setattr(supervisor_module, "START_SECONDS", 5.0)
+        ended = supervised(monkeypatch, supervisor, "sleep 1.5; echo too slow a death", ready_file=str(ready))
+    assert ended.failed
+    assert "was not up within 5 s" in ended.result["msg"]
+    assert "too slow a death" in ended.result["msg"]
+    script = f"echo x > {ready}; exec sleep 600"
+    assert supervised(monkeypatch, supervisor, script, ready_file=str(ready)).result["changed"]
+    assert not supervised(monkeypatch, supervisor, script, ready_file=str(ready)).result["changed"]
 
 
 def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
