@@ -21,8 +21,16 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_valida
 
 MARKER = ".tmc-cross-cluster"
 OWNER = "tmc.cross_cluster"
-# What the collection puts at the top of a state directory. Anything else there is somebody else's.
-KNOWN = frozenset({MARKER, "kubeconfigs", "logs", "report.json", "run", "credentials", "supervisor", "planes", "kind"})
+# The folders that the collection puts at the top of a state directory, and what tells that one of them is really ours.
+FOLDERS = {
+    "credentials": ("*/*.kubeconfig",),
+    "kind": ("*.owner",),
+    "kubeconfigs": ("controller-*.kubeconfig",),
+    "logs": ("supervisord.*", "kind-*.log"),
+    "planes": ("*/plane.json",),
+    "run": ("*.url",),
+    "supervisor": ("keeper.py",),
+}
 REMOVING = ".removing-"  # a tree of ours that is half removed; no cluster's name begins with a dot
 MARKER_TEXT = json.dumps({"owner": OWNER, "note": "this directory is removed by the role that made it"}) + "\n"
 
@@ -62,11 +70,17 @@ class State:
 
     def foreign(self) -> list[str]:
         """Names at the top of the directory that are not the collection's."""
-        if not self.exists():
-            return []
+        return sorted(path.name for path in self.root.iterdir() if not self._ours(path)) if self.exists() else []
+
+    def _ours(self, path: Path) -> bool:
+        """Without the marker, a folder that only has a name like ours is somebody else's."""
         # An atomic write that was interrupted leaves a temporary file beside its target: ours as well.
-        ours = (MARKER, REMOVING)
-        return sorted(p.name for p in self.root.iterdir() if p.name not in KNOWN and not p.name.startswith(ours))
+        if path.name.startswith((MARKER, REMOVING)) or path == self.report:
+            return True
+        if path.name not in FOLDERS or self.owned():
+            return path.name in FOLDERS
+        signs = FOLDERS[path.name]
+        return path.is_dir() and (not any(path.iterdir()) or any(any(path.glob(sign)) for sign in signs))
 
     def claim(self) -> None:
         """Create the directory, 0700, and put the marker into it."""

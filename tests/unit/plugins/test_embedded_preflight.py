@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _embedded_preflight as preflight_module
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import FOLDERS, State
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import BINARIES, preflight
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_supervisor import Supervisor
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import (
@@ -170,6 +170,25 @@ def test_somebody_elses_directory_is_not_taken(tmp_path: Path, port: int, binari
     (tmp_path / "home" / "thesis.tex").touch()
     found = problems(tmp_path / "home", port, binaries)
     assert "has no ownership marker and is not empty (thesis.tex)" in found[0]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_somebody_elses_folder_of_a_name_like_ours_is_not_taken(
+    tmp_path: Path, port: int, binaries: str, name: str
+) -> None:
+    root = tmp_path / "project"
+    (root / name).mkdir(parents=True)
+    assert problems(root, port, binaries) == [], "an empty one is nobody's"
+    (root / name / "app.log").touch()
+    assert f"has no ownership marker and is not empty ({name})" in problems(root, port, binaries)[0]
+
+
+def test_a_directory_that_lost_its_marker_is_taken_again(tmp_path: Path, port: int, binaries: str) -> None:
+    for name, signs in FOLDERS.items():
+        path = tmp_path / "state" / name / signs[0].replace("*", "east")
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert State(str(tmp_path / "state")).foreign() == []
 
 
 def test_somebody_elses_plane_is_not_taken(tmp_path: Path, port: int, binaries: str) -> None:

@@ -183,6 +183,15 @@ def test_absent_removes_all_of_ours_and_nothing_else(lab: Lab, tmp_path: Path) -
     assert not lab.run(state="absent", clusters=None).result["changed"]
 
 
+def test_absent_leaves_alone_what_is_nobodys(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "state" / "logs").mkdir(parents=True)
+    (tmp_path / "state" / "logs" / "app.log").touch()
+    ended = lab.run(state="absent", clusters=None)
+    assert ended.failed
+    assert "has no ownership marker; nothing removed" in ended.result["msg"]
+    assert (tmp_path / "state" / "logs" / "app.log").exists()
+
+
 def test_a_part_of_the_clusters_can_go(lab: Lab, tmp_path: Path) -> None:
     lab.run()
     ended = lab.run(state="absent", clusters=[{"name": "east"}])
