@@ -26,6 +26,9 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries impor
 SECTIONS = ("clusters", "contexts", "users")
 LOCK_SECONDS = 10.0
 CA = "certificate-authority-data"
+# An extension of a file that was not there before us: only such a one is removed, when nothing is left in it.
+MADE = {"name": "tmc.cross_cluster", "extension": {"made": True}}
+BARE = ("apiVersion", "kind", "current-context")
 Document = dict[str, Any]
 
 
@@ -109,10 +112,12 @@ def update(path: Path, change: Callable[[Document], Document], write_it: bool) -
     if write_it:
         with _locked(path):
             document = change(load(path))
-            if any(document.get(section) for section in SECTIONS) or document.get("extensions"):
-                write(path, yaml.safe_dump(document, sort_keys=False), _mode(path))
-            else:  # nothing is left in it: most likely it was only there for us
+            if not path.exists():
+                document = {**document, "extensions": [MADE]}
+            if {key: value for key, value in document.items() if value and key not in BARE} == {"extensions": [MADE]}:
                 path.unlink(missing_ok=True)
+            else:
+                write(path, yaml.safe_dump(document, sort_keys=False), _mode(path))
     return True
 
 

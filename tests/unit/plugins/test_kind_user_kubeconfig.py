@@ -101,6 +101,25 @@ def test_a_file_that_holds_nothing_any_more_goes(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("mine", [{}, {"preferences": {"colors": True}}, {"apiVersion": "v1", "kind": "Config"}])
+def test_a_file_that_was_there_before_stays(tmp_path: Path, mine: Document) -> None:
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(mine) if mine else "")
+    own.update(path, lambda document: own.merged(document, [config("a")]), True)
+    own.update(path, lambda document: own.without(document, lambda _entry: True), True)
+    left = yaml.safe_load(path.read_text())
+    assert left.get("preferences") == mine.get("preferences")
+    assert left["contexts"] == []
+
+
+def test_what_a_person_put_into_our_file_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    own.update(path, lambda document: own.merged(document, [config("a")]), True)
+    own.update(path, lambda document: {**document, "preferences": {"colors": True}}, True)
+    own.update(path, lambda document: own.without(document, lambda _entry: True), True)
+    assert yaml.safe_load(path.read_text())["preferences"] == {"colors": True}
+
+
 def test_a_lock_that_stays_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own, "LOCK_SECONDS", 0.0)
     path = tmp_path / "config"
