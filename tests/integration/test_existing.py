@@ -173,9 +173,14 @@ def test_a_member_comes_and_goes(repository: Path, binaries: Path) -> None:
         assert refused.returncode != 0
         assert "is the processor of taskqueues.demo.tmc.io" in refused.stdout
 
+        # It was a candidate once: its controller's credentials lie beside its syncer's.
+        credentials = fabric.state_dir / "credentials" / "south"
+        for ending in ("kubeconfig", "token"):
+            (credentials / f"controller.{ending}").write_text("x")
         leaving = ("-e", "member=south", "-e", "member_state=absent", "-e", "member_objects=remove")
         fabric.play_or_fail(MOVE_A_MEMBER, *leaving)
         nothing_waits_for("south", owner)
+        assert list(credentials.iterdir()) == []
         wait_for(lambda: set(phases(owner, "west")) == {"from-hub"}, "the others have lost its objects")
         hub = owner.client("kcp")
         hub.delete(TASK_QUEUE, "from-hub", "default", uid=hub.get(TASK_QUEUE, "from-hub", "default")["metadata"]["uid"])
