@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,29 @@ def test_the_environment_may_name_them_relatively(repository: Path, tmp_path: Pa
     )
     assert code == 0, said
     assert f"state {shell / 'rel'} cache {tmp_path / 'cache'}" in said
+
+
+def test_a_changed_collection_of_the_same_version_gets_its_own_runtime(repository: Path, tmp_path: Path) -> None:
+    tasks = tmp_path / "roles" / "show" / "tasks" / "main.yml"  # a role that lies where those of a collection do
+    tasks.parent.mkdir(parents=True)
+    tasks.write_text("""- ansible.builtin.debug: {msg: "venv {{ tmc_runtime_venv }}"}""")
+    (tmp_path / "show.yml").write_text(SHOW.replace("tmc]", "tmc, show]"))
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "pyproject.toml").write_text('version = "0.1.0"')
+
+    def venv() -> str:
+        code, said = play(repository, tmp_path / "show.yml", folder=tmp_path, TMC_CACHE_DIR="cache")
+        found = re.search(rf"venv {tmp_path}/cache/runtime/([\w.]+)", said)
+        assert code == 0, said
+        assert found, said
+        return found[1]
+
+    seen = [venv()]
+    for digests in ("one", "one", "two"):
+        (tmp_path / "FILES.json").write_text(digests)
+        seen.append(venv())
+    assert seen[1] == seen[2]
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize(
