@@ -1,0 +1,55 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input of the playbooks: refused with a reason before any cluster is asked, also with --limit and --tags."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEERING = ("ANSIBLE_", "CONTROLLER_", "DEMO_", "K8S_AUTH_", "TMC_", "KUBECONFIG")
+
+
+def play(
+    repository: Path, state_dir: Path, name: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(STEERING)}
+    chosen = {
+        "ANSIBLE_CONFIG": str(repository / "ansible.cfg"),
+        "ANSIBLE_HOME": str(repository / ".ansible"),
+        "LC_ALL": "C.UTF-8",
+        "TMC_STATE_DIR": str(state_dir),
+    }
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"playbooks/{name}.yml", *arguments]
+    return subprocess.run(
+        command, cwd=repository, env={**inherited, **chosen, **environment}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+ONLY_EAST = ("--limit", "east")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "arguments", "environment", "said"),
+    [
+        ("cleanup", ("--check", *ONLY_EAST), {"CONTROLLER_WORKERS": "five"}, "CONTROLLER_WORKERS='five' must be"),
+        ("run-demo", ("--tags", "clenup", *ONLY_EAST), {}, "tag 'clenup' is not one of: cleanup"),
+        ("validate", ONLY_EAST, {}, "there is no fabric"),
+        ("cleanup", ("-i", "lonely,"), {}, "exactly one cluster must be in the inventory group 'hub', got: none"),
+        ("remove-member", ("-e", "member=nobody", *ONLY_EAST), {}, "member 'nobody' is none of the group 'members'"),
+        ("remove-member", ("-e", "member=west", *ONLY_EAST), {}, "--limit leaves out 'west'"),
+    ],
+)
+def test_a_limit_or_an_empty_inventory_does_not_pass_the_checks_over(
+    repository: Path, tmp_path: Path, playbook: str, arguments: tuple[str, ...], environment: dict[str, str], said: str
+) -> None:
+    run = play(repository, tmp_path / "s", playbook, *arguments, **environment)
+
+    assert run.returncode != 0, run.stdout
+    assert said in " ".join(run.stdout.split()), run.stdout
+    assert not (tmp_path / "s").exists()
