@@ -2,23 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks the environment variables that steer the demo, before anything is started."""
+"""Checks the variables that steer the fabric, before anything is started."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: environment_problems
-short_description: What is wrong with the environment variables that steer the demo
+short_description: What is wrong with the variables that steer the fabric
 version_added: 0.1.0
 author:
   - The tmc.cross_cluster maintainers (@tmc-io)
 description:
-  - Takes a dictionary of the variables that are set and returns one sentence for each bad value, naming the variable,
-    the value, what is allowed and a fix. An empty list means that all is well.
-  - A variable that is empty counts as not set.
+  - Takes a dictionary of variables, those of the environment and Ansible's C(tmc_*), and returns one sentence for each bad
+    value, naming the variable, the value, what is allowed and a fix. An empty list means that all is well.
+  - A variable of the environment that is empty counts as not set.
 options:
   _input:
-    description: Names and values of environment variables.
+    description: Names and values of variables.
     type: dict
     required: true
 """
@@ -47,10 +47,18 @@ import typing as t
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 
-SWITCHES = ("DEMO_DEBUG", "DEMO_SKIP_CLEANUP", "DEMO_PAUSE_STEPS")
+SWITCHES = ("DEMO_DEBUG", "DEMO_SKIP_CLEANUP", "DEMO_PAUSE_STEPS", "tmc_debug")
 # name: (least, most, good example)
-NUMBERS = {"CONTROLLER_WORKERS": (1, 64, "5")}
-DURATIONS = {"CONTROLLER_SYNC_INTERVAL": ("1s", "1h", "10s"), "CONTROLLER_PROCESSING_DELAY": ("0s", "10m", "2s")}
+WORKERS = (1, 64, "5")
+NUMBERS = {"CONTROLLER_WORKERS": WORKERS, "tmc_controller_workers": WORKERS, "tmc_failover_after": (30, 86400, "60")}
+INTERVAL = ("1s", "1h", "10s")
+DURATIONS = {
+    "CONTROLLER_SYNC_INTERVAL": INTERVAL,
+    "tmc_sync_interval": INTERVAL,
+    "CONTROLLER_PROCESSING_DELAY": ("0s", "10m", "2s"),
+    "tmc_processing_delay": ("0s", "1h", "2s"),
+}
+CHOICES = {"tmc_run_as": ("process", "deployment")}
 
 
 def seconds(text: str) -> float | None:
@@ -60,14 +68,15 @@ def seconds(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
-def environment_problems(environment: t.Mapping[str, str]) -> list[str]:
-    """One sentence for each variable that has a bad value; empty values count as not set."""
-    checks = ((SWITCHES, _switch), (NUMBERS, _number), (DURATIONS, _duration))
+def environment_problems(variables: t.Mapping[str, t.Any]) -> list[str]:
+    """One sentence for each variable that has a bad value; empty ones of the environment count as not set."""
+    checks = ((SWITCHES, _switch), (NUMBERS, _number), (DURATIONS, _duration), (CHOICES, _choice))
     found = []
     for names, check in checks:
         for name in names:
-            value = str(environment.get(name) or "")
-            problem = check(name, value) if value else ""
+            value = str(variables.get(name, ""))
+            given = name in variables and (value or not name.isupper())
+            problem = check(name, value) if given else ""
             if problem:
                 found.append(f"{name}='{value}' {problem}, or unset it")
     return found
@@ -92,6 +101,11 @@ def _duration(name: str, value: str) -> str:
     if not t.cast(float, seconds(least)) <= length <= t.cast(float, seconds(most)):
         return f"must be {least}-{most}; try {name}={good}"
     return ""
+
+
+def _choice(name: str, value: str) -> str:
+    allowed = CHOICES[name]
+    return "" if value in allowed else f"must be {' or '.join(allowed)}; try {name}={allowed[0]}"
 
 
 class FilterModule:

@@ -53,3 +53,39 @@ def test_a_limit_or_an_empty_inventory_does_not_pass_the_checks_over(
     assert run.returncode != 0, run.stdout
     assert said in " ".join(run.stdout.split()), run.stdout
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("tmc_sync_interval=10", "tmc_sync_interval='10' needs a number and a unit"),
+        ("tmc_run_as=Deployment", "tmc_run_as='Deployment' must be process or deployment; try tmc_run_as=process"),
+    ],
+)
+def test_a_bad_setting_is_named_before_anything_is_started(
+    repository: Path, tmp_path: Path, setting: str, said: str
+) -> None:
+    run = play(repository, tmp_path / "s", "deploy", "--check", "-e", "tmc_provider=embedded", "-e", setting)
+
+    assert run.returncode != 0, run.stdout
+    assert said in " ".join(run.stdout.split()), run.stdout
+
+
+def test_a_setting_of_one_host_alone_is_looked_at(repository: Path, tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    hosts = "{east: {tmc_controller_workers: 0}, west: }"
+    inventory.write_text(f"all: {{children: {{hub: {{hosts: {{kcp: }}}}, members: {{hosts: {hosts}}}}}}}\n")
+
+    run = play(repository, tmp_path / "s", "deploy", "--check", "-i", str(inventory), "-e", "tmc_provider=embedded")
+
+    assert run.returncode != 0, run.stdout
+    assert "east: tmc_controller_workers='0' must be an integer 1-64" in " ".join(run.stdout.split()), run.stdout
+
+
+def test_what_runs_no_pods_is_refused_for_deployments(repository: Path, tmp_path: Path) -> None:
+    arguments = ("-e", "tmc_provider=embedded", "-e", "tmc_run_as=deployment")
+
+    run = play(repository, tmp_path / "s", "deploy", "--check", *arguments)
+
+    assert run.returncode != 0, run.stdout
+    assert "tmc_run_as is deployment, but embedded control planes run no Pods" in " ".join(run.stdout.split()), run.stdout

@@ -37,9 +37,17 @@ FABRIC = {"hub": ["kcp"], "members": ["east", "west"]}
         ("CONTROLLER_SYNC_INTERVAL", "10 s", "a unit"),
         ("CONTROLLER_PROCESSING_DELAY", "fast", "a unit"),
         ("CONTROLLER_PROCESSING_DELAY", "11m", "0s-10m"),
+        ("tmc_debug", "yess", "true or false"),
+        ("tmc_controller_workers", "500", "an integer 1-64"),
+        ("tmc_controller_workers", 0, "an integer 1-64"),
+        ("tmc_failover_after", 29, "an integer 30-86400"),
+        ("tmc_sync_interval", "10", "a unit"),
+        ("tmc_sync_interval", "", "a unit"),
+        ("tmc_processing_delay", "61m", "0s-1h"),
+        ("tmc_run_as", "Deployment", "process or deployment"),
     ],
 )
-def test_a_bad_value_is_refused_with_name_value_what_is_allowed_and_a_fix(name: str, value: str, allowed: str) -> None:
+def test_a_bad_value_is_refused_with_name_value_what_is_allowed_and_a_fix(name: str, value: Any, allowed: str) -> None:
     (problem,) = environment_problems({name: value})
     assert problem.startswith(f"{name}='{value}' ")
     assert allowed in problem
@@ -59,9 +67,12 @@ def test_a_bad_value_is_refused_with_name_value_what_is_allowed_and_a_fix(name: 
         ("CONTROLLER_SYNC_INTERVAL", "1m30s"),
         ("CONTROLLER_PROCESSING_DELAY", "200ms"),
         ("CONTROLLER_PROCESSING_DELAY", "0s"),
+        ("tmc_debug", False),
+        ("tmc_controller_workers", 64),
+        ("tmc_run_as", "deployment"),
     ],
 )
-def test_a_good_or_empty_value_passes(name: str, value: str) -> None:
+def test_a_good_or_empty_value_passes(name: str, value: Any) -> None:
     assert environment_problems({name: value}) == []
 
 
