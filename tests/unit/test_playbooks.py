@@ -89,3 +89,33 @@ def test_what_runs_no_pods_is_refused_for_deployments(repository: Path, tmp_path
 
     assert run.returncode != 0, run.stdout
     assert "tmc_run_as is deployment, but embedded control planes run no Pods" in " ".join(run.stdout.split()), run.stdout
+
+
+UNREACHABLE = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: u, user: {token: none}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path) -> Path:
+    """The state directory of a fabric whose clusters do not answer."""
+    folder = tmp_path / "s" / "kubeconfigs"
+    folder.mkdir(parents=True)
+    for name in ("kcp", "east", "west"):
+        (folder / f"controller-{name}.kubeconfig").write_text(UNREACHABLE)
+    return tmp_path / "s"
+
+
+@pytest.mark.parametrize(("force", "fails"), [("false", True), ("true", False)])
+def test_a_switch_on_the_command_line_is_no_text(repository: Path, unreachable: Path, force: str, fails: bool) -> None:
+    arguments = ("-e", "cleanup_scope=demo", "-e", f"cleanup_force={force}", "-e", "tmc_debug=true")
+
+    run = play(repository, unreachable, "cleanup", *arguments)
+
+    assert (run.returncode != 0) is fails, run.stdout
+    assert ("✗ TaskQueues removed" in run.stdout) is fails

@@ -1,0 +1,35 @@
+# Copyright: tmc.cross_cluster contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for the tasks of all roles."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROLES = Path(__file__).parents[2] / "roles"
+EXPRESSION = re.compile(r"(?:^|[^\w./-])({})\b(?!\s*\|\s*bool|\s*\|\s*default\([^)]*\)\s*\|\s*bool|:)")
+
+
+def switches() -> set[str]:
+    """The variables that are true or false, as the roles' argument specs say."""
+    found = set()
+    for path in ROLES.glob("*/meta/argument_specs.yml"):
+        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+            found |= {name for name, option in entry["options"].items() if option["type"] == "bool"}
+    return found
+
+
+def test_a_switch_is_judged_as_one_also_when_it_comes_as_a_text() -> None:
+    named = re.compile(EXPRESSION.pattern.format("|".join(sorted(switches()))))
+    plain = []
+    for path in sorted(ROLES.glob("*/*/**/*.yml")):
+        if path.parent.name == "meta":
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            handed_on = re.search(r': "\{\{ \w+ \}\}"$', line)  # to a module or a role, which judges it
+            if not line.lstrip().startswith("#") and not handed_on and named.search(line):
+                plain.append(f"{path.relative_to(ROLES)}:{number}: {line.strip()}")
+    assert not plain, "-e NAME=false is the text 'false': write NAME | bool\n" + "\n".join(plain)
