@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROLES = Path(__file__).parents[2] / "roles"
@@ -33,3 +34,16 @@ def test_a_switch_is_judged_as_one_also_when_it_comes_as_a_text() -> None:
             if not line.lstrip().startswith("#") and not handed_on and named.search(line):
                 plain.append(f"{path.relative_to(ROLES)}:{number}: {line.strip()}")
     assert not plain, "-e NAME=false is the text 'false': write NAME | bool\n" + "\n".join(plain)
+
+
+@pytest.mark.parametrize("role", ["controller", "member"])
+def test_a_process_is_told_what_a_pod_is_told(role: str) -> None:
+    (deployment,) = yaml.safe_load((ROLES / role / "vars" / "main.yml").read_text()).values()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    tasks = yaml.safe_load((ROLES / role / "tasks" / "run_process.yml").read_text())
+    started = tasks[-1]["tmc.cross_cluster.supervised_process"]["argv"]
+
+    for entry in container["env"]:
+        flag = "--" + re.sub("^(TMC|CONTROLLER)_", "", entry["name"]).lower().replace("_", "-")
+        value = entry["value"].replace(" | string", "")
+        assert f"{flag}={value}" in started
