@@ -31,6 +31,10 @@ options:
     description: Their namespace.
     type: str
     default: default
+  wait:
+    description: Whether to wait. With V(false), tells only what is there.
+    type: bool
+    default: true
   timeout:
     description: How long to wait for all of them, in seconds.
     type: float
@@ -49,14 +53,25 @@ EXAMPLES = r"""
   tmc.cross_cluster.rollout:
     kubeconfig: /path/to/east.kubeconfig
     names: [kcp-syncer]
+
+- name: The image that it has
+  tmc.cross_cluster.rollout:
+    kubeconfig: /path/to/east.kubeconfig
+    names: [kcp-syncer]
+    wait: false
 """
 
 RETURN = r"""
 replicas:
   description: Available replicas of each Deployment.
-  returned: success
+  returned: when O(wait=true)
   type: dict
   sample: {kcp-syncer: 2}
+images:
+  description: Image of the first container of each Deployment that is there.
+  returned: when O(wait=false)
+  type: dict
+  sample: {kcp-syncer: "localhost/tmc-cross-cluster:0123456789ab"}
 """
 
 import time
@@ -83,6 +98,7 @@ def main() -> None:
             "kubeconfig": {"type": "path", "required": True},
             "names": {"type": "list", "elements": "str", "required": True},
             "namespace": {"type": "str", "default": "default"},
+            "wait": {"type": "bool", "default": True},
             "timeout": {"type": "float", "default": 180},
         },
         supports_check_mode=True,
@@ -93,11 +109,19 @@ def main() -> None:
 def body(module: AnsibleModule) -> dict[str, Any]:
     """The module's result. Raises TmcError."""
     params = module.params
-    if module.check_mode:
+    if module.check_mode and params["wait"]:
         return {"changed": False, "replicas": {}}
     client = Client(load_file(params["kubeconfig"], rules=environment_rules()))
+    if not params["wait"]:
+        return {"changed": False, "images": images(client, params["names"], params["namespace"])}
     deadline = time.monotonic() + params["timeout"]
     return {"changed": False, "replicas": {n: wait(client, n, params["namespace"], deadline) for n in params["names"]}}
+
+
+def images(client: Client, names: list[str], namespace: str) -> dict[str, str]:
+    """The image of the first container of each Deployment that is there."""
+    found = {name: client.get(DEPLOYMENT, name, namespace) for name in names}
+    return {name: live["spec"]["template"]["spec"]["containers"][0]["image"] for name, live in found.items() if live}
 
 
 def wait(client: Client, name: str, namespace: str, deadline: float) -> int:

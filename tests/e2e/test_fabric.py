@@ -115,6 +115,19 @@ def test_the_commands_of_the_original_demo_work_as_typed(on_kind: Provided, comm
     assert run.stdout.strip(), f"{command} printed nothing"
 
 
+async def test_the_processor_moves_and_comes_back_as_it_was_deployed(on_kind: Provided, clusters: Clients) -> None:
+    for processor in ("east", "west"):
+        # Neither the provider nor the image is said: the syncers show how it was deployed.
+        await asyncio.to_thread(on_kind.fabric.play_or_fail, "move-processor", "-e", f"tmc_processor={processor}")
+        name = f"worked-on-by-{processor}"
+        await create(clusters["kcp"], queue(name))
+        seen = await completed_everywhere(clusters, name)
+        assert {obj["status"]["processingCluster"] for obj in seen.values()} == {f"{processor}-controller"}
+        deployment = ("get", "deployment", "taskqueue-controller")
+        running = {one for one in on_kind.fabric.names if on_kind.run_kubectl(one, *deployment).returncode == 0}
+        assert running == {processor}
+
+
 def test_cleanup_leaves_nothing_of_ours_and_all_of_others(provided: Provided, stranger_containers: set[str]) -> None:
     provided.play("cleanup")
     assert left_behind(provided) == []

@@ -4,12 +4,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import ssl
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _embedded_pki as pki
 
 STEERING = ("ANSIBLE_", "CONTROLLER_", "DEMO_", "K8S_AUTH_", "TMC_", "KUBECONFIG")
 
@@ -88,27 +95,24 @@ def test_what_runs_no_pods_is_refused_for_deployments(repository: Path, tmp_path
     run = play(repository, tmp_path / "s", "deploy", "--check", *arguments)
 
     assert run.returncode != 0, run.stdout
-    assert "tmc_run_as is deployment, but embedded control planes run no Pods" in " ".join(run.stdout.split()), run.stdout
+    assert "embedded control planes run no Pods" in " ".join(run.stdout.split()), run.stdout
 
 
-UNREACHABLE = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
-users: [{name: u, user: {token: none}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
-current-context: c
-"""
+def deployed(folder: Path, server: str) -> Path:
+    """The state directory of a fabric whose clusters are all this server; its certificate is in `folder`/pki."""
+    pki.ensure_pki(folder / "pki", "east")
+    kubeconfigs = folder / "s" / "kubeconfigs"
+    kubeconfigs.mkdir(parents=True)
+    for name in ("kcp", "east", "west"):
+        path = kubeconfigs / f"controller-{name}.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(pki.kubeconfig(folder / "pki", name, server, pki.ADMIN))
+    return folder / "s"
 
 
 @pytest.fixture
 def unreachable(tmp_path: Path) -> Path:
-    """The state directory of a fabric whose clusters do not answer."""
-    folder = tmp_path / "s" / "kubeconfigs"
-    folder.mkdir(parents=True)
-    for name in ("kcp", "east", "west"):
-        (folder / f"controller-{name}.kubeconfig").write_text(UNREACHABLE)
-    return tmp_path / "s"
+    return deployed(tmp_path, "https://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(("force", "fails"), [("false", True), ("true", False)])
@@ -118,4 +122,91 @@ def test_a_switch_on_the_command_line_is_no_text(repository: Path, unreachable: 
     run = play(repository, unreachable, "cleanup", *arguments)
 
     assert (run.returncode != 0) is fails, run.stdout
-    assert ("✗ TaskQueues removed" in run.stdout) is fails
+    assert ("does not answer" in run.stdout) is fails
+
+
+SYNCER = "/apis/apps/v1/namespaces/default/deployments/kcp-syncer"
+Cluster = tuple[Path, list[str]]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Callable[[dict[str, object]], Cluster]]:
+    """Starts an API server that has these objects, by path, and no other; its state directory, and what it is asked."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(objects: dict[str, object]) -> Cluster:
+        asked: list[str] = []
+
+        class Api(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                asked.append(f"{self.command} {self.path}")
+                path = self.path.partition("?")[0]
+                none = {"kind": "Status", "reason": "NotFound", "details": {"name": path.rpartition("/")[2]}}
+                found = objects.get(path)
+                body = json.dumps(found or none)
+                self.send_response(200 if found else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        state_dir = deployed(tmp_path, f"https://127.0.0.1:{server.server_port}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return state_dir, asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def syncer(image: str) -> dict[str, object]:
+    containers = [{"name": "syncer", "image": image}]
+    return {"metadata": {"name": "kcp-syncer"}, "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "arguments", "said"),
+    [
+        (True, ("-e", "tmc_run_as=process"), "tmc_run_as is process, but the fabric runs as deployment"),
+        (False, ("-e", "tmc_run_as=deployment"), "tmc_run_as is deployment, but the fabric runs as process"),
+        (True, ("-e", "controller_image="), "controller_image is empty"),
+        (True, ("--limit", "!east"), "--limit leaves out east"),
+        (True, ("--limit", "east"), "--limit leaves out kcp"),
+        (True, ("--limit", "kcp", "-e", "tmc_processor=kcp"), "No member takes part"),
+    ],
+)
+def test_a_controller_that_could_not_run_keeps_the_kind_where_it_is(
+    repository: Path,
+    cluster: Callable[[dict[str, object]], Cluster],
+    deployment: bool,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    state_dir, asked = cluster({SYNCER: syncer("localhost/tmc:1")} if deployment else {})
+
+    run = play(repository, state_dir, "move-processor", "-e", "tmc_processor=east", *arguments)
+
+    assert run.returncode != 0, run.stdout
+    assert said in " ".join(run.stdout.split()), run.stdout
+    assert set(asked) <= {f"GET {SYNCER}"}, "the hub was asked before all was looked at"
+
+
+def test_the_controller_runs_as_the_syncers_run(
+    repository: Path, cluster: Callable[[dict[str, object]], Cluster]
+) -> None:
+    state_dir, _asked = cluster({SYNCER: syncer("localhost/tmc:1")})
+
+    run = play(repository, state_dir, "move-processor", "-e", "tmc_processor=east", "-v")
+
+    assert '"tmc_run_as": "deployment"' in run.stdout
+    assert '"tmc_image": "localhost/tmc:1"' in run.stdout

@@ -38,7 +38,7 @@ def test_a_switch_is_judged_as_one_also_when_it_comes_as_a_text() -> None:
 
 @pytest.mark.parametrize("role", ["controller", "member"])
 def test_a_process_is_told_what_a_pod_is_told(role: str) -> None:
-    (deployment,) = yaml.safe_load((ROLES / role / "vars" / "main.yml").read_text()).values()
+    deployment = yaml.safe_load((ROLES / role / "vars" / "main.yml").read_text())[f"{role}_deployment_settings"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     tasks = yaml.safe_load((ROLES / role / "tasks" / "run_process.yml").read_text())
     started = tasks[-1]["tmc.cross_cluster.supervised_process"]["argv"]

@@ -79,3 +79,13 @@ def test_one_that_is_not_there_is_waited_for_until_the_deadline() -> None:
     assert [path for _method, path, _body in pool.requests] == [
         "/apis/apps/v1/namespaces/default/deployments/kcp-syncer"
     ]
+
+
+def test_images_are_read_without_waiting() -> None:
+    pods = {"template": {"spec": {"containers": [{"name": "syncer", "image": "tmc:1"}]}}}
+    live = deployment(availableReplicas=0) | {"spec": deployment()["spec"] | pods}
+    missing = status(404, "NotFound", name="taskqueue-controller")
+    made, pool = client(lambda _method, path, _body: (200, live) if path.endswith("kcp-syncer") else missing)
+
+    assert rollout.images(made, ["kcp-syncer", "taskqueue-controller"], "default") == {"kcp-syncer": "tmc:1"}
+    assert len(pool.requests) == 2
