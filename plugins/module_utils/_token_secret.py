@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from urllib.parse import urlsplit
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _names, _tokens
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._apply import contains
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client, Object
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import InvalidInput, TmcError
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._reach import is_loopback
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import SERVICE_ACCOUNT, Resource
 
 SECRET = Resource("", "v1", "secrets", "Secret")
@@ -39,6 +41,7 @@ def ensure(hub: Client, member: Client, wish: _tokens.Wish, where: str, *, check
     A token that the syncer has renewed is kept. ``wish.path`` gives the names of the keys, no file is written.
     """
     namespace, name = split(where)
+    _require_way(hub, wish)
     account = hub.get(SERVICE_ACCOUNT, wish.account, wish.namespace)
     if account is None:
         if check_mode:
@@ -55,6 +58,16 @@ def ensure(hub: Client, member: Client, wish: _tokens.Wish, where: str, *, check
             wanted = secret(namespace, name, _tokens.render(hub, wish), _tokens.request_token(hub, wish))
         member.patch(SECRET, name, wanted, namespace, content_type=APPLY_PATCH, strict=True)
     return True
+
+
+def _require_way(hub: Client, wish: _tokens.Wish) -> None:
+    """Raises InvalidInput when Pods would take this machine's way to the hub, which they do not have."""
+    here = hub.connection.server
+    if not wish.server and is_loopback(urlsplit(here).hostname or ""):
+        raise InvalidInput(
+            f"hub_server is missing: Pods of the member would look for the hub at {here}, which is themselves. Set it to the URL "
+            "that they reach the hub at (member_hub_server of the role member, cluster_server_inside of the hub)"
+        )
 
 
 def remove(member: Client, where: str, *, check_mode: bool = False) -> bool:

@@ -73,6 +73,7 @@ options:
   hub_server:
     description:
       - URL of the hub to write into C(hub.kubeconfig) when the syncer reaches it at another address than this module.
+        Needed with O(credentials_secret) when that address is one of this machine alone, as C(127.0.0.1) is.
     type: str
   local_server:
     description:

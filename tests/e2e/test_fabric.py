@@ -56,6 +56,10 @@ def test_a_second_deploy_changes_nothing(provided: Provided) -> None:
     assert {name: counts[name] for name in provided.fabric.names} == dict.fromkeys(provided.fabric.names, 0)
 
 
+def test_a_deploy_of_one_member_alone_changes_nothing(on_kind: Provided) -> None:
+    assert changed(on_kind.play("deploy", "--limit", "east")) == {"east": 0}
+
+
 async def test_what_is_created_anywhere_is_worked_on_by_one_controller_and_seen_everywhere(clusters: Clients) -> None:
     for name, client in clusters.items():
         await create(client, queue(f"from-{name}"))

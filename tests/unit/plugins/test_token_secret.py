@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,3 +131,11 @@ def test_only_a_secret_of_ours_is_removed() -> None:
 def test_a_place_that_is_none_is_refused(where: str) -> None:
     with pytest.raises(InvalidInput, match="must be NAMESPACE/NAME"):
         _token_secret.split(where)
+
+
+def test_a_hub_that_is_known_as_this_machine_is_refused_before_the_secret_is_written() -> None:
+    clusters = Clusters()
+    clusters.hub.connection = replace(clusters.hub.connection, server="https://127.0.0.1:37443")
+    with pytest.raises(InvalidInput, match=r"hub_server is missing.*https://127\.0\.0\.1:37443, which is themselves"):
+        _token_secret.ensure(clusters.hub, clusters.member, replace(WISH, server=None), WHERE)
+    assert clusters.written == 0
