@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.integration.taskqueues import eventually
@@ -46,6 +47,33 @@ async def test_an_object_that_is_too_large_to_be_copied_is_told_and_holds_up_no_
         await user.gone(ARCHIVES, each)
 
 
+@pytest.mark.parametrize("levels", [300, 9000], ids=["cannot be written", "cannot be read"])
+async def test_an_object_that_is_nested_too_deep_is_told_and_holds_up_no_other(
+    user: User, name: str, levels: int
+) -> None:
+    """API servers store almost 10,000 levels, and JSON is neither read nor written so deep elsewhere."""
+    tree = orjson.Fragment(b'{"a":' * levels + b"1" + b"}" * levels)
+    await user.create("east", ARCHIVES, name, spec={"tree": tree})
+    await user.create("east", ARCHIVES, f"{name}-flat", spec={"edition": 1})
+    await edition(user, f"{name}-flat", 1)
+
+    told = await eventually(lambda: warning(user, name), "the user is told on east")
+    assert "nested deeper than" in told["message"], told
+    assert set(await user.everywhere(ARCHIVES, name)) == {"east"}
+
+    await user.patch("east", ARCHIVES, name, {"spec": {"tree": None, "edition": 2}})
+    await edition(user, name, 2)
+    await user.patch("east", ARCHIVES, name, {"spec": {"tree": tree, "edition": 3}})
+    await eventually(lambda: state(user, name), "the user is told on the object")
+    await user.patch("east", ARCHIVES, f"{name}-flat", {"spec": {"edition": 2}})
+    await edition(user, f"{name}-flat", 2)
+    seen = await user.everywhere(ARCHIVES, name)
+    assert {cluster: obj["spec"]["edition"] for cluster, obj in seen.items()} == {"kcp": 2, "east": 3, "west": 2}
+    for each in (name, f"{name}-flat"):
+        await user.delete("east", ARCHIVES, each)
+        await user.gone(ARCHIVES, each)
+
+
 @pytest.mark.parametrize("origin", CLUSTERS)
 async def test_whatever_version_it_was_written_in(user: User, name: str, origin: str) -> None:
     """The kind is declared with v1; people may use any version that is served."""
@@ -73,6 +101,13 @@ async def edition(user: User, name: str, number: int) -> dict[str, Any]:
 
     objects: dict[str, Any] = await eventually(there, f"edition {number} of {name} is everywhere")
     return objects
+
+
+async def state(user: User, name: str) -> str | None:
+    """What the fabric has noted on east's object."""
+    found = await user.get("east", ARCHIVES, name)
+    notes = found["metadata"].get("annotations") or {} if found else {}
+    return notes.get("tmc.io/sync-state")
 
 
 async def warning(user: User, name: str) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ async def test_one_that_is_created_is_told_of_and_holds_up_no_other(levels: int)
             events = trio.apis["east"].objects[EVENTS.name]
             await eventually(lambda: events, "an Event says so")
             assert "on cluster east" in next(iter(events.values()))["message"]
-            assert not (trio.shown("kcp") or trio.shown("west"))
+            assert [cluster for cluster in trio.apis if trio.shown(cluster)] == ["east"]
 
             write(trio, "east", "spec", {"size": 2})
             await trio.everywhere()

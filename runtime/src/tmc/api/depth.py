@@ -3,8 +3,8 @@
 """JSON that is nested deeper than its readers take.
 
 API servers store what is nested up to 10,000 levels deep (the limit of Go's decoder), and managedFields repeat it;
-orjson reads 1024, msgspec what is left of Python's recursion limit. One such object must not make the list, the watch or
-the answer that it came with unreadable, so what lies deeper than ``MOST_LEVELS`` is read as null. An object that was
+orjson reads 1024, msgspec what is left of Python's recursion limit. One such object must not make the list, the watch
+or the answer that it came with unreadable, so what lies deeper than ``MOST_LEVELS`` is read as null. An object that was
 cut is still nested far deeper than what `tmc.core.store` keeps: nobody takes it for whole.
 """
 

@@ -131,7 +131,10 @@ async def _page(raw: bytes | bytearray, read: PageReader[S]) -> Page[S]:
 
 
 def identity_page(raw: bytes | bytearray) -> Page[Identity]:
-    """A page of ``METADATA_ONLY``. A fifth of the time that decoding all of it takes. Raises ValueError, RecursionError."""
+    """A page of ``METADATA_ONLY``, in a fifth of the time that decoding all of it takes.
+
+    Raises ValueError; RecursionError when something is nested too deep.
+    """
     try:
         page = _identities.decode(raw)
     except msgspec.DecodeError as error:

@@ -29,8 +29,7 @@ Who is who, for the object of one name:
 |                 | namespace goes      | them all says nothing of any origin                                    |
 | kept            | anything            | left alone: a copy that outlived its origin by `onOriginDeleted: Keep` |
 
-Of an object that is nested too deep to be read only the metadata is known. It is let go of like any other, when it or the
-hub's object is being deleted; but nothing of it is carried, begun or undone.
+Of what is nested too deep only the metadata is known: it is let go of like any other, and nothing else is done.
 
 In quarantine, when the hub is not the one this member knows, only the first two rows hold, and only towards the hub:
 own objects are announced and pushed, a processor's status goes up, and nothing else is done.
@@ -276,8 +275,10 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
     if source.cluster_uid == facts.member_uid:  # without its origin object: that absence is no evidence
         late = copy is None and source.uid in facts.ended
         return [Delete("hub", uid_of(hub), "made by a creation that came late", Proof("member"))] if late else []
-    if is_outline(copy, hub):
-        return []
+    return [] if is_outline(copy, hub) else _carry(copy, hub, source, facts)
+
+
+def _carry(copy: Object | None, hub: Object, source: Origin, facts: Facts) -> list[Operation]:
     image = _image_on_hub(hub, source, facts)
     if names.finalizer_of(facts.member) not in finalizers_of(hub):
         return [take_hold(hub, facts.member, facts.members)]
