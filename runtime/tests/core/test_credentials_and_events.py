@@ -162,6 +162,16 @@ async def test_events_of_cluster_scoped_objects_and_long_messages(api: FakeApi) 
     assert "namespace" not in event["involvedObject"]
 
 
+@pytest.mark.parametrize("end", ["-b", ".b", "--.-b"])
+async def test_an_event_of_a_long_name_has_a_name_that_is_one(api: FakeApi, end: str) -> None:
+    async with ApiClient(api.connection) as client:
+        obj = {"metadata": {"name": "n" * (231 - len(end)) + end, "uid": "u2"}}
+        await EventRecorder(client, "c").emit(obj, "Member", "x/v1", "R", "m")
+    (event,) = api.objects[EVENTS.name].values()
+    parts = event["metadata"]["name"].split(".")
+    assert all(part and part[-1].isalnum() and part[0].isalnum() for part in parts), event["metadata"]["name"]
+
+
 @pytest.mark.parametrize(("code", "written"), [(403, 0), (500, 1), (429, 1)])
 async def test_events_are_best_effort(api: FakeApi, code: int, written: int) -> None:
     api.fail("POST", code)

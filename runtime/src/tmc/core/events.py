@@ -72,7 +72,7 @@ class EventRecorder:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{metadata['name'][:230]}.{secrets.token_hex(8)}", "namespace": namespace},
+            "metadata": {"name": _event_name(metadata["name"]), "namespace": namespace},
             "involvedObject": reference,
             "reason": reason,
             "message": message,
@@ -84,3 +84,8 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": "",
         }
+
+
+def _event_name(name: str) -> str:
+    """An Event's own: of a long name what fits, and what is cut must not end where a name may not."""
+    return f"{name[:230].rstrip('-.')}.{secrets.token_hex(8)}"
