@@ -82,6 +82,26 @@ async def test_a_server_that_takes_the_list_and_never_answers(api: FakeApi) -> N
         await follows(api, w)
 
 
+async def test_pages_that_take_too_long_become_smaller(api: FakeApi) -> None:
+    for number in range(300):
+        api.put(WIDGETS, widget(f"large-{number}"))
+    sizes: list[int] = []
+
+    async def slow(call: Call) -> web.StreamResponse | None:
+        sizes.append(int(call.request.query["limit"]))
+        if sizes[-1] > 40:
+            await asyncio.sleep(30)
+        return None
+
+    api.intercept(slow, "LIST", times=1000)
+    async with world(api, timeout=0.3) as w:
+        assert len(w.reflector.store) == 301
+        assert sizes[:3] == [500, 125, 31]
+        assert set(sizes[2:]) == {31}
+        api.say("ERROR", Refused(410, "Expired", "too old").status)
+        await eventually(lambda: sizes[-1] == 62, "the next list tries larger ones")
+
+
 # -- streams that break
 
 

@@ -131,6 +131,7 @@ class ApiClient:
         resource: Resource,
         namespace: str = "",
         *,
+        page_size: int = PAGE_SIZE,
         label_selector: str = "",
         field_selector: str = "",
     ) -> Listed[T]:
@@ -138,7 +139,7 @@ class ApiClient:
         named = _named(resource)
         return await all_pages(
             self._fetch(resource, namespace), object_page, lambda obj: convert(named(obj)),
-            PAGE_SIZE, label_selector, field_selector,
+            page_size, label_selector, field_selector,
         )  # fmt: skip
 
     async def list_identities(

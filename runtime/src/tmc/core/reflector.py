@@ -21,7 +21,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tmc.api.client import ApiClient, WatchEvent
+from tmc.api.client import PAGE_SIZE, ApiClient, WatchEvent
 from tmc.api.errors import ApiError, Gone, NotFound, Unreachable
 from tmc.api.pages import Identity, Listed, slices
 from tmc.api.resource import Resource
@@ -40,6 +40,7 @@ WATCH_SECONDS = (300, 600)  # as client-go: the server ends a watch after 5-10 m
 HEALTHY_SECONDS = 1.0  # a stream that ends sooner and without an event did not work
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 10.0
 TEMPO = (0.9, 1.0)  # comparisons in a floor: never less often than each, and no two processes in step for long
+SMALLEST_PAGE = 8  # of objects as large as etcd takes 12 MiB
 FETCH_ONE_BY_ONE = 50  # more differences than this: one full list is cheaper
 
 
@@ -104,6 +105,7 @@ class Reflector:
         self._inactivity = inactivity
         self._grace = min(1.0, floor / 10)
         self._synced = asyncio.Event()
+        self._page_size = PAGE_SIZE
         self._position = 0  # the store is complete up to here: where the next watch starts
         self._stream_scope: asyncio.Timeout | None = None
         self._proves_healthy: asyncio.TimerHandle | None = None
@@ -189,7 +191,17 @@ class Reflector:
         self._works("follow")
 
     async def _list(self) -> Listed[Encoded]:
-        return await self._not_stale(self._client.list_as(encode, self.resource, self._namespace, **self._selectors))
+        """Whole objects. Pages that take too long, because the objects are large, are smaller the next time."""
+        size = self._page_size
+        lists = self._client.list_as(encode, self.resource, self._namespace, page_size=size, **self._selectors)
+        try:
+            listed = await self._not_stale(lists)
+        except Unreachable as error:
+            if type(error.__cause__) is TimeoutError:  # not one of aiohttp's: those are of connections
+                self._page_size = max(size // 4, SMALLEST_PAGE)
+            raise
+        self._page_size = min(size * 2, PAGE_SIZE)
+        return listed
 
     async def _list_stamps(self) -> Listed[Stamp]:
         lists = self._client.list_identities(_stamp, self.resource, self._namespace, **self._selectors)
