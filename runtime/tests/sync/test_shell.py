@@ -93,6 +93,26 @@ async def test_a_refusal_that_stays_is_told_and_taken_back_when_it_ends() -> Non
             await eventually(lambda: state() is None, "the note is gone")
 
 
+async def test_a_refusal_in_other_figures_is_the_same() -> None:
+    with quick_second_opinion():
+        async with running() as trio:
+            asked: list[Call] = []
+
+            async def refuse(call: Call) -> web.StreamResponse:
+                asked.append(call)
+                text = f"webhook denied at 2026-11-23T10:00:{len(asked):02} (request 1f00-{len(asked):04}), quota 5"
+                if len(asked) > 6:
+                    text = "webhook denied: quota 6"
+                return web.json_response({"kind": "Status", "code": 422, "message": text}, status=422)
+
+            trio.apis["kcp"].intercept(refuse, "POST", WIDGETS.name, times=10**6)
+            trio.create("east")
+            await eventually(lambda: len(asked) > 8, "it was refused again and again")
+            told = [event["message"] for event in trio.apis["east"].objects[EVENTS.name].values()]
+            assert len(told) == 2, told
+            assert told[-1].endswith("quota 6")
+
+
 async def test_one_object_that_never_works_does_not_hold_up_the_others() -> None:
     async with running() as trio:
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -49,6 +50,7 @@ LAGGING_VIEW_SECONDS = 0.5
 SECOND_OPINION_SECONDS = 2.0  # an API server that has just started may refuse what it will take a moment later
 SLOW_LANE_SECONDS = 30.0
 NAMESPACE_SECONDS = 5.0  # how often to look for a namespace that somebody else has to make
+_FIGURES = re.compile(r"\S*(?:\d\S*){4}")  # words with four digits and more: times and numbers of requests
 NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
@@ -333,14 +335,17 @@ class Executor:
             await self._note_trouble(
                 key,
                 names.REJECTED,
-                f"on cluster {cluster} this object is nested deeper than {MOST_LEVELS} levels: it is not carried until it "
-                "is less deep; what other clusters have of it stays as it is",
+                f"on cluster {cluster} this object is nested deeper than {MOST_LEVELS} levels: it is not carried "
+                "until it is less deep; what other clusters have of it stays as it is",
             )
         return RetryAfter(SLOW_LANE_SECONDS)
 
     async def _note_trouble(self, key: ObjectKey, state: str, message: str) -> None:
-        """Remember it, and tell the user where the object is his own."""
-        if self.troubles.get(key) != message:
+        """Remember it, and tell the user where the object is his own; the same in other figures is no news."""
+        known = self.troubles.get(key)
+        if known is not None and _FIGURES.sub("", known) == _FIGURES.sub("", message):
+            message = known
+        if known != message:
             log.warning("not carried", extra={"key": str(key), "kind": self.kind.name, "state": state, "why": message})
             self.troubles[key] = message
         own = self._stores["member"].get(key)
