@@ -118,6 +118,7 @@ def any_facts(rng: random.Random) -> Obj:
         "given_up": rng.sample(MEMBERS, rng.choice((0, 0, 0, 1, 2))),
         "quarantined": rng.random() < 0.1,
         "keeps": rng.random() < 0.1,
+        "told": rng.random() < 0.5,
         "hub_kind_going": rng.random() < 0.05,
         "hub_namespace_going": rng.random() < 0.05,
         "ended": rng.sample(UIDS, rng.choice((0, 0, 0, 0, 1, 2))),

@@ -49,7 +49,7 @@ def going(obj: Obj | None) -> bool:
 def judge(member: Obj | None, hub: Obj | None, facts: Facts, operations: list[Operation]) -> None:
     """Raises Wrong."""
     now: dict[str, Obj | None] = {"member": member, "hub": hub}
-    stripped = False
+    stripped, written = False, frozenset[str]()
     for operation in operations:
         match operation:
             case Create():
@@ -58,12 +58,14 @@ def judge(member: Obj | None, hub: Obj | None, facts: Facts, operations: list[Op
                 _judge_delete(now, facts, operation)
             case Patch():
                 _judge_patch(now, facts, operation)
+                _judge_release(now, facts, operation, written)
                 paths = [str(op["path"]) for op in operation.patch]
                 off = any(path.startswith("/metadata/finalizers") for path in paths)
                 stripped = stripped or (operation.side == "hub" and off)
             case Bury():
                 need(not stripped, "what may vanish is buried before")
                 _judge_bury(now, facts, operation)
+                written = frozenset(operation.pending)
             case Acknowledge():
                 _judge_acknowledge(now, facts, operation)
             case Tell():
@@ -269,6 +271,15 @@ def _judge_hub(now: dict[str, Obj | None], facts: Facts, operation: Patch, befor
         need(_names(part(before, place), part(after, place)) <= ours, f"others' {place} are not ours")
 
 
+def _judge_release(now: dict[str, Obj | None], facts: Facts, operation: Patch, written: frozenset[str]) -> None:
+    member, others = now["member"], facts.members - {facts.member}
+    own = member is not None and whose(member, facts.member_uid)[0] == facts.member_uid
+    if operation.side == "hub" or not own or not going(member) or now["hub"] is not None:
+        return
+    told = facts.told and operation.alone == "namespace"
+    need(told or written >= others, "that the hub has no copy tells no member of a deletion")
+
+
 def _judge_letting_go(now: dict[str, Obj | None], facts: Facts, operation: Patch, hub: Obj) -> None:
     member = now["member"]
     seen = Proof("member", member["metadata"]["uid"] if member else "")
@@ -282,6 +293,13 @@ def _judge_letting_go(now: dict[str, Obj | None], facts: Facts, operation: Patch
 def _judge_bury(now: dict[str, Obj | None], facts: Facts, operation: Bury) -> None:
     hub, member = now["hub"], now["member"]
     need(not facts.quarantined, "nothing is buried on a hub that is not known")
+    if hub is None:
+        need(going(member) and member is not None, "only what goes is buried")
+        assert member is not None
+        need(whose(member, facts.member_uid) == (facts.member_uid, operation.origin_uid), "each buries its own")
+        need(operation.pending and operation.proof == Proof("hub"), "a loss is proven")
+        need(set(operation.pending) == facts.members - {facts.member}, "a loss may have reached every member")
+        return
     need(operation.pending, "a tombstone is for somebody")
     need(set(operation.pending) <= facts.given_up, "only members that were waited for long enough are written to")
     need(hub is not None and going(hub), "only what goes is buried")

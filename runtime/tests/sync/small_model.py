@@ -21,13 +21,16 @@ import orjson
 from runtime.tests.sync import rules
 from runtime.tests.sync.judge import going, judge, need
 from runtime.tests.sync.truth import judge_change, judge_state, origin_of, stands_on
+from tmc.core.keys import ObjectKey
 from tmc.sync import names
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Tell
 from tmc.sync.planner import Facts, plan
+from tmc.sync.told import Told
 
 Obj = dict[str, Any]
 CLUSTERS = ("kcp", "east", "west")
 HUB, MEMBERS = 0, (1, 2)
+KEY = ObjectKey("default", "a")
 MOST_UIDS, MOST_GENERATIONS = 9, 20
 
 
@@ -60,6 +63,7 @@ class State(NamedTuple):
     tombstones: frozenset[tuple[str, int]] = frozenset()
     made: tuple[int, int, int] = (0, 0, 0)  # uids given so far, by cluster
     late: str = ""  # the hub object whose grace is over
+    told: tuple[str, str, str] = ("", "", "")  # by cluster: the own object that its syncer knows to have no other copy
 
 
 Step = tuple[str, State]  # what happens, and what then is
@@ -77,6 +81,7 @@ class Model:
         self._numbers: dict[bytes, int] = {}
         self.plans: list[tuple[Operation, ...]] = [()]
         self._answers: dict[tuple[Any, ...], int] = {}
+        self._tellings: dict[tuple[Any, ...], str] = {}
 
     # -- what there is
 
@@ -134,7 +139,9 @@ class Model:
             after, rest = self._carry_out(state, member, flight)
             yield f"{name}: {self._said(flight)}", self._fly(after, member, rest)
         elif answer := self._answer(state, member):
-            yield f"{name}: plans", self._fly(state, member, Flight(answer))
+            yield f"{name}: plans", self._fly(self._looked(state, member), member, Flight(answer))
+        elif (after := self._looked(state, member)) != state:
+            yield f"{name}: looks", after
         if state.woken and state.woken[0] == member:
             after, rest = self._carry_out(state, member, state.woken[1])
             if rest.proven:
@@ -154,21 +161,50 @@ class Model:
         flights[member] = flight
         return state._replace(flights=(flights[0], flights[1], flights[2]))
 
+    def _seen(self, state: State, member: int) -> tuple[int, int]:
+        own, hub = state.objects[member], state.objects[HUB]
+        if state.frozen and state.frozen.member == member:
+            return (state.frozen.object, hub) if state.frozen.cluster else (own, state.frozen.object)
+        return own, hub
+
+    def _told(self, state: State, member: int, seen: tuple[int, int]) -> str:
+        """The uid of the own object that this look shows to have no other copy when the hub has none."""
+        key = (state.told[member], *seen)
+        if key not in self._tellings:
+            told, own = Told(), self.object(seen[0])
+            if state.told[member]:
+                told._uids[KEY] = state.told[member]
+            known = told.look(KEY, own, self.object(seen[1]), losing=False)
+            self._tellings[key] = told._uids.get(KEY, "")
+            need(not known or (own is not None and self._tellings[key] == own["metadata"]["uid"]), "it is of its own")
+        return self._tellings[key]
+
+    def _looked(self, state: State, member: int) -> State:
+        return self._tell(state, member, self._told(state, member, self._seen(state, member)))
+
+    @staticmethod
+    def _tell(state: State, member: int, uid: str) -> State:
+        told = list(state.told)
+        told[member] = uid
+        return state if told[member] == state.told[member] else state._replace(told=(told[0], told[1], told[2]))
+
     def _answer(self, state: State, member: int) -> int:
         """The number of this member's plan; 0 when it has nothing to do."""
-        seen = [state.objects[member], state.objects[HUB]]
-        if state.frozen and state.frozen.member == member:
-            seen[0 if state.frozen.cluster else 1] = state.frozen.object
+        seen = self._seen(state, member)
+        own, told = self.object(seen[0]), self._told(state, member, seen)
+        known = own is not None and own["metadata"]["uid"] == told
         buried = frozenset(uid for uid, who in state.tombstones if who == member)
         hub = self.object(seen[1])
         late = hub is not None and hub["metadata"]["uid"] == state.late
-        key = (member, *seen, buried, late)
+        key = (member, *seen, buried, late, known)
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = self._ask(member, self.object(seen[0]), hub, buried, late)
+            answer = self._answers[key] = self._ask(member, own, hub, buried, late, known)
         return answer
 
-    def _ask(self, member: int, own: Obj | None, hub: Obj | None, buried: frozenset[str], late: bool) -> int:
+    def _ask(
+        self, member: int, own: Obj | None, hub: Obj | None, buried: frozenset[str], late: bool, told: bool
+    ) -> int:
         facts = Facts(
             member=CLUSTERS[member],
             member_uid=f"cluster-{CLUSTERS[member]}",
@@ -179,6 +215,7 @@ class Model:
             has_status=self.has_status,
             tombstones=buried,
             given_up=frozenset({"east", "west"} if late else ()),  # rightly or wrongly
+            told=told,
         )
         operations = plan(own, hub, facts)
         judge(own, hub, facts, operations)
@@ -202,6 +239,8 @@ class Model:
             if (found["metadata"]["uid"] if found else "") == proof.uid:
                 return self._shown(state, member, cluster), flight._replace(proven=True)
             return self._shown(state, member, cluster), IDLE
+        if isinstance(op, Create) and op.side == "hub":
+            state = self._tell(state, member, "")
         after = self._written(state, member, op)
         cluster = member if getattr(op, "side", "hub") == "member" else HUB
         if after is None:
@@ -258,12 +297,12 @@ class Model:
 
     def _crash(self, state: State, member: int) -> Iterator[Step]:
         if state.flights[member].plan:
-            yield f"{CLUSTERS[member]}: crashes", self._fly(state, member, IDLE)
+            yield f"{CLUSTERS[member]}: crashes", self._tell(self._fly(state, member, IDLE), member, "")
 
     def _wake(self, state: State, member: int) -> Iterator[Step]:
         flight = state.flights[member]
         if flight.plan and state.woken is None and self._guarded(flight):
-            after = self._fly(state._replace(woken=(member, flight)), member, IDLE)
+            after = self._tell(self._fly(state._replace(woken=(member, flight)), member, IDLE), member, "")
             yield f"{CLUSTERS[member]}: is stopped, another leads", after
 
     def _guarded(self, flight: Flight) -> bool:

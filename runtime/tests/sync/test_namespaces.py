@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ import pytest
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call, FakeApi
-from runtime.tests.sync.trio import KIND, WIDGETS, Trio, quick_second_opinion, running
+from runtime.tests.sync.trio import KIND, WIDGETS, Object, Trio, quick_second_opinion, running
 from runtime.tests.waiting import eventually
 from tmc.api.resource import EVENTS, NAMESPACES
 from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
+from tmc.sync.fabric import TOMBSTONES
 
 WAITING_KIND = replace(KIND, namespaces="Wait")
 KEY = ObjectKey("default", "w")
@@ -146,3 +148,101 @@ async def test_a_namespace_that_somebody_else_made_is_taken() -> None:
         api.intercept(made, "POST", NAMESPACES.name)
         trio.create("east")
         await trio.everywhere()
+
+
+def tombstones(trio: Trio) -> dict[str, Object]:
+    return {obj["metadata"]["name"]: obj for obj in trio.apis["kcp"].objects[TOMBSTONES.name].values()}
+
+
+async def ends_by_tombstone(trio: Trio) -> None:
+    """West hears of the tombstone, deletes its copy and acknowledges."""
+    await eventually(lambda: tombstones(trio) and trio.shown("east") is None, "released when west is written to")
+    assert [obj["spec"]["pending"] for obj in tombstones(trio).values()] == [["west"]]
+    assert trio.shown("west") is not None
+    trio.known.tombstones = tombstones(trio)
+    trio.syncers["west"].fabric_changed(KIND)
+    await trio.nowhere()
+    await eventually(lambda: not tombstones(trio), "and it is acknowledged")
+
+
+@pytest.mark.parametrize("lost", ["default", "kind"])
+async def test_what_is_deleted_while_the_hub_has_lost_it_is_deleted_everywhere(lost: str) -> None:
+    async with running() as trio:
+        hub = trio.apis["kcp"]
+        trio.create("east")
+        await trio.everywhere()
+        losing_namespace(hub)
+        trio.known.losing = trio.known.seen_losing = frozenset({lost})
+        hub.remove(WIDGETS, "w", "default")
+        await eventually(lambda: trio.shown("kcp") is None, "the members let go and keep their copies")
+        trio.known.losing = trio.known.seen_losing = frozenset()  # it is back, and the object not yet
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await ends_by_tombstone(trio)
+
+
+@pytest.mark.parametrize("lost", ["default", "kind"])
+async def test_what_is_deleted_while_the_hub_loses_it_is_deleted_everywhere(lost: str) -> None:
+    """West saw the loss, and kept its copy; east hears of it only when it asks, before it releases the origin."""
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        trio.known.losing = frozenset({lost})
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await ends_by_tombstone(trio)
+
+
+async def test_a_member_that_loses_the_kind_buries_nothing() -> None:
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        await trio.hub_loses("w")
+        asked: list[str] = []
+
+        async def going(name: str) -> bool:
+            asked.append(name)
+            return False
+
+        trio.known.confirms_own_deletion = going  # type: ignore[method-assign]
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await eventually(lambda: asked, "it is asked")
+        await asyncio.sleep(0.2)
+        assert not tombstones(trio)
+        assert trio.shown("east")
+        assert trio.shown("west")
+
+
+@pytest.mark.parametrize("hub_copy", ["is going", "is gone"])
+async def test_who_begins_anew_writes_a_tombstone_only_when_the_hub_copy_is_gone(hub_copy: str) -> None:
+    async with running() as trio:
+        hub, east = trio.apis["kcp"], trio.apis["east"]
+        trio.create("east")
+        await trio.everywhere()
+        held = trio.apis["west"].get(WIDGETS, "w", "default")
+        trio.apis["west"].put(WIDGETS, {**held, "metadata": {**held["metadata"], "finalizers": ["operator"]}})
+        stopped = asyncio.Event()
+        if hub_copy == "is gone":
+
+            async def stands_still(_: Call) -> web.StreamResponse | None:
+                return web.Response(status=503) if stopped.is_set() else None
+
+            east.intercept(stands_still, "PATCH", WIDGETS.name, times=10**6)
+        east.remove(WIDGETS, "w", "default")
+        await eventually(lambda: "deletionTimestamp" in (trio.shown("kcp") or {"metadata": {}})["metadata"])
+        stopped.set()
+        await trio.end("east")
+        if hub_copy == "is gone":
+            free(trio)
+            await eventually(lambda: trio.shown("kcp") is None)
+            east._intercepts.clear()
+        async with trio.another("east"):
+            if hub_copy == "is going":
+                await asyncio.sleep(0.2)
+                free(trio)
+            await trio.nowhere()
+        posts = [call for call in hub.calls if call.verb == "POST" and call.resource == TOMBSTONES.name]
+        assert len(posts) == (hub_copy == "is gone")
+
+
+def free(trio: Trio) -> None:
+    held = trio.apis["west"].get(WIDGETS, "w", "default")
+    trio.apis["west"].put(WIDGETS, {**held, "metadata": {**held["metadata"], "finalizers": []}})

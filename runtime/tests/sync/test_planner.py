@@ -12,7 +12,7 @@ import pytest
 
 from runtime.tests.sync.world import World, new_object
 from tmc.sync import names
-from tmc.sync.operations import Create, Delete, Patch, Proof, Tell
+from tmc.sync.operations import Bury, Create, Delete, Patch, Proof, Tell
 from tmc.sync.planner import plan
 from tmc.sync.status import carried_status
 
@@ -115,6 +115,25 @@ def test_a_member_that_is_away_holds_a_deletion_only_for_the_grace() -> None:
     world.settle(("a",))
     assert "a" not in world.members["west"].objects
     assert not world.tombstones
+
+
+@pytest.mark.parametrize("losing", [True, False])
+def test_where_members_may_have_kept_their_copies_the_tombstone_is_for_all_of_them(losing: bool) -> None:
+    """It is written when the hub copy is gone, and not before for those alone that the hub copy still names."""
+    world = World(random.Random(1), members=("east", "south", "west"))
+    world.members["east"].create(new_object("a", 1))
+    world.settle(("a",))
+    east, hub = world.members["east"].objects, world.hub.objects
+    for cluster in (world.members["east"], world.hub):
+        cluster.delete("a", cluster.objects["a"]["metadata"]["uid"])
+    facts = replace(world.facts("east", "a"), grace_over=True, hub_namespace_going=losing)
+    assert [type(op) for op in plan(east["a"], hub["a"], facts)] == ([Patch] if losing else [Bury, Patch])
+    bury, release = plan(east["a"], None, facts)
+    assert isinstance(bury, Bury)
+    assert bury.pending == ("south", "west")
+    assert [op.why for op in plan(east["a"], None, replace(facts, told=True))] == ["no copy is left"]
+    alone = replace(facts, members=frozenset({"east"}))
+    assert plan(east["a"], None, alone) == [release]
 
 
 def test_a_member_that_left_the_fabric_is_not_waited_for() -> None:

@@ -79,6 +79,7 @@ class Trio:
     apis: dict[str, FakeApi]
     known: Known
     syncers: dict[str, KindSyncer] = field(default_factory=dict)
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def shown(self, cluster: str, name: str = "w") -> Object | None:
         return self.apis[cluster].objects[WIDGETS.name].get(("default", name))
@@ -108,6 +109,12 @@ class Trio:
         hub._tell("DELETED", WIDGETS, lost | {"metadata": lost["metadata"] | {"resourceVersion": "9999"}})
         await eventually(lambda: hub.calls[-1].verb == "POST", "the loss was seen")
 
+    async def end(self, member: str) -> None:
+        """Stop the syncer that this member began with."""
+        task = self.tasks.pop(member)
+        task.cancel()
+        await asyncio.wait([task])
+
     @asynccontextmanager
     async def another(self, member: str) -> AsyncIterator[None]:
         """One more syncer for this member, which begins with nothing."""
@@ -135,7 +142,6 @@ async def running(*, kind: SyncedKind = KIND, floor: float = 30.0) -> AsyncItera
             for name in ("kcp", "east", "west")
         }
         trio = Trio(apis, Known())
-        tasks = []
         for member in ("east", "west"):
             clients = {
                 "member": await stack.enter_async_context(ApiClient(apis[member].connection)),
@@ -144,14 +150,13 @@ async def running(*, kind: SyncedKind = KIND, floor: float = 30.0) -> AsyncItera
             ends = Ends(clients, member, f"uid-{member}", "kcp", "uid-kcp")  # type: ignore[arg-type]
             syncer = KindSyncer(ends, kind, {"member": WIDGETS, "hub": WIDGETS}, trio.known, floor=floor)  # type: ignore[arg-type]
             trio.syncers[member] = syncer
-            tasks.append(asyncio.create_task(syncer.run()))
+            trio.tasks[member] = asyncio.create_task(syncer.run())
         try:
             yield trio
-            assert not any(task.done() for task in tasks), "a syncer ended by itself"
+            assert not any(task.done() for task in trio.tasks.values()), "a syncer ended by itself"
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            for member in list(trio.tasks):
+                await trio.end(member)
 
 
 @contextmanager

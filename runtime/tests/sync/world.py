@@ -9,13 +9,16 @@ from __future__ import annotations
 import copy
 import itertools
 import random
+from dataclasses import replace
 from typing import Any
 
 from runtime.tests.sync import rules
 from runtime.tests.sync.judge import judge, need, whose
+from tmc.core.keys import ObjectKey
 from tmc.sync.objects import origin_on
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Tell
 from tmc.sync.planner import Facts, plan
+from tmc.sync.told import Told
 
 Obj = dict[str, Any]
 
@@ -98,6 +101,7 @@ class World:
         self.processor = processor
         self.tombstones: dict[str, tuple[str, set[str]]] = {}
         self.seen: dict[tuple[str, str], int] = {}
+        self.told = {m: Told() for m in members}
         self.away: set[str] = set()
         self.grace_over = False
         self.writes = 0
@@ -131,7 +135,8 @@ class World:
     def step(self, member: str, name: str, *, fresh: bool = False) -> int:
         """One look at one name by one syncer; how many operations were carried out. A refusal ends it."""
         own, hub = self.view(member, self.members[member], fresh=fresh), self.view(member, self.hub, fresh=fresh)
-        facts, done = self.facts(member, name), 0
+        told = self.told[member].look(ObjectKey("", name), own.get(name), hub.get(name), losing=False)
+        facts, done = replace(self.facts(member, name), told=told), 0
         operations = plan(own.get(name), hub.get(name), facts)
         judge(own.get(name), hub.get(name), facts, operations)
         self.judged += 1
@@ -151,6 +156,8 @@ class World:
         if proof is not None and not self._holds(member, name, proof):
             raise Refused("proof")
         self.writes += 1
+        if isinstance(op, Create) and op.side == "hub":
+            self.told[member].forget(ObjectKey("", name))
         self._change(member, side, name, op)
         self.seen[(member, side.name)] = len(side.history) - 1  # a syncer reads its own writes
 

@@ -22,9 +22,10 @@ from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind
 from tmc.sync.fights import REPAIRS_PER_WINDOW, Fights
 from tmc.sync.objects import Object, is_deleting, is_outline, marked_origin, metadata, uid_of
-from tmc.sync.operations import Acknowledge, Create, Delete, Operation, Patch, Side, Tell
+from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import Facts, plan
 from tmc.sync.takeover import TakeOver
+from tmc.sync.told import Told
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class KindSyncer:
         self._basis: object = None
         self._fights = Fights()
         self._ended = Ended()
+        self._told = Told()
         self._abreast = Abreast()
         self._copies: set[ObjectKey] = set()  # the member's objects that stand for another cluster's
 
@@ -197,6 +199,8 @@ class KindSyncer:
                 return instead
             if isinstance(operation, Patch | Acknowledge):
                 self._ended.add(operation.ends)  # before: the answer may be lost
+            if isinstance(operation, Create) and operation.side == "hub":
+                self._told.forget(key)  # before, too
             before, uid = self._executor.total_writes, self._uid_of_target(key, operation)
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
@@ -216,7 +220,7 @@ class KindSyncer:
             return False
         if isinstance(operation, Create | Patch) and await self._caught_up(key, operation):
             return True
-        if isinstance(operation, Delete | Patch) and not await self._goes_alone(key, operation):
+        if isinstance(operation, Bury | Delete | Patch) and not await self._goes_alone(key, operation):
             return True
         if isinstance(operation, Delete) and operation.braked and not self._may_go(operation.uid):
             return False
@@ -255,14 +259,17 @@ class KindSyncer:
             self._queue.add_after(key, seconds)
         return seconds > 0
 
-    async def _goes_alone(self, key: ObjectKey, operation: Delete | Patch) -> bool:
+    async def _goes_alone(self, key: ObjectKey, operation: Bury | Delete | Patch) -> bool:
         """A deletion is evidence unless its cluster loses the whole kind, or the hub the namespace: then look again."""
-        if isinstance(operation, Delete) and operation.side == "hub":
+        if isinstance(operation, Bury) or (isinstance(operation, Delete) and operation.side == "hub"):
             return await self._fabric.confirms_own_deletion(self._kind.name)
         if not operation.alone:
             return True
         namespace = key.namespace if operation.alone == "namespace" else ""
-        return await self._fabric.confirms_deletion(self._kind.name, namespace)
+        if await self._fabric.confirms_deletion(self._kind.name, namespace):
+            return True
+        self._told.forget(key)
+        return False
 
     def _may_go(self, uid: str) -> bool:
         """Asked when nothing but the hub's word that the name is another's now speaks for a deletion."""
@@ -297,6 +304,8 @@ class KindSyncer:
             if not _is_forged(uid, cluster_uid, seen["member"])
         )
         waited = self._waited(seen)
+        kind_going = self._fabric.hub_kind_terminating(self._kind.name)
+        namespace_going = self._fabric.hub_namespace_terminating(key.namespace)
         return Facts(
             member=self._ends.member,
             member_uid=self._ends.member_uid,
@@ -309,9 +318,10 @@ class KindSyncer:
             given_up=self._given_up(waited),
             quarantined=self._fabric.quarantined,
             keeps=self._kind.on_origin_deleted == "Keep",
-            hub_kind_going=self._fabric.hub_kind_terminating(self._kind.name),
-            hub_namespace_going=self._fabric.hub_namespace_terminating(key.namespace),
+            hub_kind_going=kind_going,
+            hub_namespace_going=namespace_going,
             ended=self._ended.among(_origin_uid(obj) for obj in seen.values() if obj is not None),
+            told=self._told.look(key, seen["member"], seen["hub"], losing=kind_going or namespace_going),
         )
 
     def _given_up(self, waited: float | None) -> frozenset[str]:

@@ -15,7 +15,8 @@ Who is who, for the object of one name:
 | own             | hub copy, older uid | delete that hub copy: its origin is gone, this object has its name     |
 | own             | somebody else's     | NameConflict: off with our finalizer, tell the user, touch nothing     |
 | own, deleting   | its hub copy        | delete the hub copy; after the grace: tombstone, strip the finalizers  |
-| own, deleting   | nothing             | release the own object (after a live read of the hub)                  |
+| own, deleting   | nothing             | release the own object (after a live read of the hub); first a         |
+|                 |                     | tombstone for all members, unless the hub copy was seen going by itself |
 | nothing         | another's           | own finalizer on the hub object, then the copy                         |
 | copy            | its source          | restore or update the copy; status                                     |
 | copy, older uid | another's           | delete the copy: the hub gave the name to another object               |
@@ -72,7 +73,7 @@ class Facts:
     for them long enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
     `keeps`: copies outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or
     this namespace. `ended`: origin uids that this syncer has seen to their end; a copy of one was made by a creation
-    that came late.
+    that came late. `told`: no copy of the own object is left when the hub has none; false when that is not known.
     """
 
     member: str
@@ -89,6 +90,7 @@ class Facts:
     hub_kind_going: bool = False
     hub_namespace_going: bool = False
     ended: frozenset[str] = frozenset()
+    told: bool = False
 
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
@@ -155,7 +157,7 @@ def _hub_origin(hub: Object, facts: Facts) -> Origin:
 def _announce(own: Object, facts: Facts) -> list[Operation]:
     held = names.SYNC_FINALIZER in finalizers_of(own)
     if is_deleting(own):
-        return [_unhold(own, "no copy is left", Proof("hub"))] if held else []
+        return _release(own, facts) if held else []
     if is_outline(own):
         return []
     if not held:
@@ -163,6 +165,15 @@ def _announce(own: Object, facts: Facts) -> list[Operation]:
     image = _image_of_own(own, facts)
     others = [names.finalizer_of(m) for m in facts.members if m != facts.member]
     return [Create("hub", born(image, own, others, waits_for_status=False), "announce", _aim(image))]
+
+
+def _release(own: Object, facts: Facts) -> list[Operation]:
+    """The hub has no copy. If that says nothing of those on the members, a tombstone does."""
+    if facts.told:
+        return [replace(_unhold(own, "no copy is left", Proof("hub")), alone="namespace")]
+    release = _unhold(own, "all are told", Proof("hub"))
+    others = tuple(sorted(facts.members - {facts.member}))
+    return [Bury(uid_of(own), others, Proof("hub"), "its hub copy is gone"), release] if others else [release]
 
 
 def _hold(own: Object, more: PatchOps | None = None) -> list[Operation]:
@@ -223,7 +234,9 @@ def _withdraw(own: Object, hub: Object, facts: Facts) -> list[Operation]:
         return [Delete("hub", uid_of(hub), "its origin object is being deleted", proof)]
     if not same:
         return _give_up_waiting(hub, facts, bury=True)
-    return [*_status(own, hub, facts), *_give_up_waiting(hub, facts, bury=True)]
+    # Where members let go and kept their copies, a tombstone for all of them comes before the release.
+    bury = not _no_evidence(_hub_origin(hub, facts), facts)
+    return [*_status(own, hub, facts), *_give_up_waiting(hub, facts, bury=bury)]
 
 
 def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | None = None) -> list[Operation]:
