@@ -159,7 +159,8 @@ async def ends_by_tombstone(trio: Trio) -> None:
     await eventually(lambda: tombstones(trio) and trio.shown("east") is None, "released when west is written to")
     assert [obj["spec"]["pending"] for obj in tombstones(trio).values()] == [["west"]]
     assert trio.shown("west") is not None
-    trio.known.tombstones = tombstones(trio)
+    for uid, tombstone in tombstones(trio).items():
+        trio.known.buried.learn(uid, tombstone)
     trio.syncers["west"].fabric_changed(KIND)
     await trio.nowhere()
     await eventually(lambda: not tombstones(trio), "and it is acknowledged")

@@ -126,7 +126,7 @@ def test_where_members_may_have_kept_their_copies_the_tombstone_is_for_all_of_th
     east, hub = world.members["east"].objects, world.hub.objects
     for cluster in (world.members["east"], world.hub):
         cluster.delete("a", cluster.objects["a"]["metadata"]["uid"])
-    facts = replace(world.facts("east", "a"), grace_over=True, hub_namespace_going=losing)
+    facts = replace(world.facts("east", "a"), given_up=frozenset({"south", "west"}), hub_namespace_going=losing)
     assert [type(op) for op in plan(east["a"], hub["a"], facts)] == ([Patch] if losing else [Bury, Patch])
     bury, release = plan(east["a"], None, facts)
     assert isinstance(bury, Bury)

@@ -18,8 +18,9 @@ from tmc.api.resource import EVENTS, NAMESPACES, Resource
 from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
 from tmc.sync.brake import Brake
+from tmc.sync.executor import Outcome
 from tmc.sync.fabric import TOMBSTONES, SyncedKind
-from tmc.sync.operations import Patch, Proof
+from tmc.sync.operations import Delete, Patch, Proof
 from tmc.sync.patches import guarded
 
 
@@ -159,6 +160,25 @@ async def test_a_namespace_that_is_missing_is_made_plain() -> None:
         made = trio.apis["west"].get(NAMESPACES, "default")["metadata"]
         assert not made.get("labels")
         assert not made.get("annotations")
+
+
+async def test_a_deletion_that_goes_faster_than_its_news_costs_no_tombstone() -> None:
+    """The hub copy is gone before the origin's syncer hears that it is going."""
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        executor = trio.syncers["east"]._executor
+        delete = executor._delete
+
+        async def slow(key: ObjectKey, operation: Delete) -> Outcome:
+            outcome = await delete(key, operation)
+            await eventually(lambda: not trio.shown("kcp"), "the members let go")
+            return outcome
+
+        executor._delete = slow  # type: ignore[method-assign]
+        trio.apis["east"].remove(WIDGETS, "w", "default")
+        await trio.nowhere()
+        assert not [call for call in trio.apis["kcp"].calls if call.resource == TOMBSTONES.name and call.verb == "POST"]
 
 
 async def test_a_member_that_is_away_gets_a_tombstone() -> None:

@@ -47,6 +47,14 @@ def test_what_the_hub_loses_as_a_whole_tells_nobody_even_when_it_is_back() -> No
     assert not told.look(KEY, own(going=True), None, losing=False)
 
 
+def test_what_was_withdrawn_here_has_told_all_though_it_was_not_seen_going() -> None:
+    told = Told()
+    told.withdrawn(KEY, own())
+    assert not told.look(KEY, own(going=True), None, losing=False), "it was alive"
+    told.withdrawn(KEY, own(going=True))
+    assert told.look(KEY, own(going=True), None, losing=False)
+
+
 def test_what_was_never_announced_has_nobody_to_tell() -> None:
     told = Told()
     assert told.look(KEY, own(held=False), None, losing=False)

@@ -197,20 +197,17 @@ class KindSyncer:
                     return True
             if (instead := await self._instead_of(key, operation)) is not None:
                 return instead
-            if isinstance(operation, Patch | Acknowledge):
-                self._ended.add(operation.ends)  # before: the answer may be lost
-            if isinstance(operation, Create) and operation.side == "hub":
-                self._told.forget(key)  # before, too
+            self._note_begun(key, operation)
             before, uid = self._executor.total_writes, self._uid_of_target(key, operation)
             outcome = await self._executor.carry_out(key, operation)
             in_vain = outcome is Outcome.UNCHANGED
-            if outcome in (Outcome.DONE, Outcome.WAIT) and isinstance(operation, Create | Delete | Patch):
-                self._waiting.written(key, operation.side, "status" if operation.why == "status" else "object")
+            if outcome in (Outcome.DONE, Outcome.WAIT):
+                self._note_done(key, operation)
             if outcome not in (Outcome.DONE, Outcome.UNCHANGED):
                 return outcome is Outcome.LOOK_AGAIN
             if isinstance(operation, Create | Patch) and not in_vain:
                 touched.add(operation.side)
-                self._note(key, operation, uid)
+                self._note_written(key, operation, uid)
             progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
 
@@ -275,7 +272,20 @@ class KindSyncer:
         """Asked when nothing but the hub's word that the name is another's now speaks for a deletion."""
         return self._fabric.brake(self._kind.name).allows(uid, len(self._copies))
 
-    def _note(self, key: ObjectKey, done: Create | Patch, uid: str) -> None:
+    def _note_begun(self, key: ObjectKey, operation: Operation) -> None:
+        """What has to be known also when the answer is lost."""
+        if isinstance(operation, Patch | Acknowledge):
+            self._ended.add(operation.ends)
+        if isinstance(operation, Create) and operation.side == "hub":
+            self._told.forget(key)
+
+    def _note_done(self, key: ObjectKey, operation: Operation) -> None:
+        if isinstance(operation, Create | Delete | Patch):
+            self._waiting.written(key, operation.side, "status" if operation.why == "status" else "object")
+        if isinstance(operation, Delete) and operation.side == "hub":
+            self._told.withdrawn(key, self._stores["member"].get(key))
+
+    def _note_written(self, key: ObjectKey, done: Create | Patch, uid: str) -> None:
         """`uid` is what it was done to; empty: it was made."""
         written = self._stores[done.side].version(key)
         if written is not None:

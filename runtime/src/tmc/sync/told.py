@@ -34,6 +34,11 @@ class Told:
             self.forget(key)
         return self._uids.get(key) == uid_of(member)
 
+    def withdrawn(self, key: ObjectKey, member: Object | None) -> None:
+        """This process has begun the deletion of the hub copy of `member`; it may be gone before that is seen."""
+        if member is not None and is_deleting(member):
+            self._uids[key] = uid_of(member)
+
     def forget(self, key: ObjectKey) -> None:
         """It is about to be announced, or the hub turned out to lose more than this object."""
         self._uids.pop(key, None)
