@@ -52,6 +52,7 @@ def test_what_was_withdrawn_here_has_told_all_though_it_was_not_seen_going() -> 
     told.withdrawn(KEY, own())
     assert not told.look(KEY, own(going=True), None, losing=False), "it was alive"
     told.withdrawn(KEY, own(going=True))
+    assert told.look(KEY, own(going=True), hub_copy(), losing=False), "the news of it is yet to come"
     assert told.look(KEY, own(going=True), None, losing=False)
 
 

@@ -28,10 +28,10 @@ class Told:
         if hub is None:
             if names.SYNC_FINALIZER not in finalizers_of(member):
                 self._uids[key] = uid_of(member)  # it is held before its hub copy is made
-        elif is_deleting(member) and is_deleting(hub) and _origin_uid(hub) == uid_of(member):
-            self._uids[key] = uid_of(member)
-        else:
+        elif not is_deleting(member) or _origin_uid(hub) != uid_of(member):
             self.forget(key)
+        elif is_deleting(hub):
+            self._uids[key] = uid_of(member)
         return self._uids.get(key) == uid_of(member)
 
     def withdrawn(self, key: ObjectKey, member: Object | None) -> None:
