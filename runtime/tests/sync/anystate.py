@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from tmc.sync import names
-from tmc.sync.planner import Facts
+from tmc.sync.facts import Facts
 
 Obj = dict[str, Any]
 CLUSTERS = ("east", "west", "kcp", "gone")
@@ -104,7 +104,8 @@ def _mark(rng: random.Random, labels: Obj, notes: Obj, standing: str) -> None:
 
 
 def _finalizers(rng: random.Random) -> list[str]:
-    return rng.sample(FINALIZERS, rng.choice((0, 0, 1, 1, 2, 3)))
+    held = rng.sample(FINALIZERS, rng.choice((0, 0, 1, 1, 2, 3)))
+    return [*held, rng.choice(held)] if held and rng.random() < 0.02 else held  # twice, as a late request makes it
 
 
 def any_facts(rng: random.Random) -> Obj:

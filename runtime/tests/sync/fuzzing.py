@@ -21,8 +21,9 @@ import orjson
 from runtime.tests.sync.anystate import any_state, facts
 from runtime.tests.sync.judge import Wrong, judge, judge_rest, need
 from runtime.tests.sync.rules import created, deleted, patched
+from tmc.sync.facts import Facts
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Tell
-from tmc.sync.planner import Facts, plan
+from tmc.sync.planner import plan
 
 Obj = dict[str, Any]
 CASES = Path(__file__).parent / "cases"

@@ -13,8 +13,8 @@ from typing import Any
 
 from runtime.tests.sync.rules import finalizers, patched
 from tmc.sync import names
+from tmc.sync.facts import Facts
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Tell
-from tmc.sync.planner import Facts
 
 Obj = dict[str, Any]
 MARKS = {names.ORIGIN_UID, names.ORIGIN_CLUSTER_UID, names.ORIGIN_GENERATION, names.ORIGIN_KEYS, names.STATUS_PENDING}

@@ -23,8 +23,9 @@ from runtime.tests.sync.judge import going, judge, need
 from runtime.tests.sync.truth import judge_change, judge_state, origin_of, stands_on
 from tmc.core.keys import ObjectKey
 from tmc.sync import names
+from tmc.sync.facts import Facts
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Tell
-from tmc.sync.planner import Facts, plan
+from tmc.sync.planner import plan
 from tmc.sync.told import Told
 
 Obj = dict[str, Any]

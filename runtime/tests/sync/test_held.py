@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.tests.sync.rules import Ops, Overtaken, deleted, finalizers, patched
-from tmc.sync.held import let_go, take_hold
+from tmc.sync.held import hold_once, let_go, take_hold
 from tmc.sync.operations import Proof
 from tmc.sync.patches import for_uid, passes
 
@@ -62,6 +62,20 @@ def test_in_whatever_order_they_write_each_takes_off_its_own(order: tuple[str, .
             now = written(now, again.patch)
         assert now is not None
         assert finalizers(now) == [f for f in before if f != f"tmc.io/{member}"]
+
+
+def test_what_is_held_twice_is_held_once_and_never_not_at_all() -> None:
+    """Both requests of one member arrived, the one that was given up after the other."""
+    mine = "tmc.io/west"
+    twice = hub_object(["tmc.io/east", mine, "operator", mine])
+    assert hold_once(hub_object(ALL), "west") == hold_once(twice, "east") == hold_once(hub_object(None), "west") == []
+    [patch] = hold_once(twice, "west")
+    once = written(twice, patch.patch)
+    assert once is not None
+    assert finalizers(once) == ["tmc.io/east", mine, "operator"]
+    for again in (once, hub_object([mine]), hub_object(["tmc.io/east", mine, mine]), hub_object(ALL, uid="another")):
+        with pytest.raises(Overtaken):
+            written(again, patch.patch)
 
 
 def test_the_name_may_be_another_objects_by_now() -> None:

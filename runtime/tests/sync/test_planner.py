@@ -209,6 +209,15 @@ def test_a_stranger_hub_gets_nothing_deleted_or_released() -> None:
     assert [type(op) for op in announced] == [Create]
 
 
+def test_what_is_held_twice_is_held_once() -> None:
+    world = world_with(on="kcp")
+    world.hub.write("a", lambda o: o["metadata"]["finalizers"].append("tmc.io/west"))
+    before = world.writes
+    world.settle(("a",))
+    assert sorted(world.hub.objects["a"]["metadata"]["finalizers"]) == ["tmc.io/east", "tmc.io/west"]
+    assert world.writes == before + 1
+
+
 def test_drift_is_undone_and_told() -> None:
     world = world_with()
     world.members["west"].write("a", lambda o: o["spec"].update(value=99, extra=1))

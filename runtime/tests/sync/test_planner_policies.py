@@ -10,9 +10,10 @@ from typing import Any
 
 from runtime.tests.sync.world import World, new_object
 from tmc.sync import names
+from tmc.sync.facts import Facts
 from tmc.sync.objects import marked_origin
 from tmc.sync.operations import Create, Delete, Patch, Proof, Side
-from tmc.sync.planner import Facts, plan
+from tmc.sync.planner import plan
 
 
 def world_with(on: str = "east", **policy: Any) -> World:

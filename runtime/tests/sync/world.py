@@ -15,9 +15,10 @@ from typing import Any
 from runtime.tests.sync import rules
 from runtime.tests.sync.judge import judge, need, whose
 from tmc.core.keys import ObjectKey
+from tmc.sync.facts import Facts
 from tmc.sync.objects import origin_on
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Tell
-from tmc.sync.planner import Facts, plan
+from tmc.sync.planner import plan
 from tmc.sync.told import Told
 
 Obj = dict[str, Any]

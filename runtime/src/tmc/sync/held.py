@@ -30,6 +30,19 @@ def take_hold(hub: Object, member: str, members: Collection[str]) -> Patch:
     return Patch("hub", for_uid([living, *make], hub), why, turn=sum(other < member for other in members))
 
 
+def hold_once(hub: Object, member: str) -> list[Patch]:
+    """Nothing when its finalizer is there once; a request that came late, or from an old view, adds another one."""
+    mine, held = names.finalizer_of(member), finalizers_of(hub)
+    if held.count(mine) < 2:
+        return []
+    first, last = held.index(mine), len(held) - 1 - held[::-1].index(mine)
+    tests: PatchOps = [
+        {"op": "test", "path": f"/metadata/finalizers/{entry}", "value": mine} for entry in (first, last)
+    ]
+    ops = [*tests, {"op": "remove", "path": f"/metadata/finalizers/{last}"}]
+    return [Patch("hub", for_uid(ops, hub), "held twice")]
+
+
 def let_go(hub: Object, member: str, members: Collection[str], proof: Proof, *, ends: str = "") -> list[Patch]:
     """Nothing when this member's finalizer is not there. `ends`: as of `Patch`.
 

@@ -20,10 +20,11 @@ from tmc.sync.ended import Ended
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric, SyncedKind
+from tmc.sync.facts import Facts
 from tmc.sync.fights import REPAIRS_PER_WINDOW, Fights
 from tmc.sync.objects import Object, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Side, Tell
-from tmc.sync.planner import Facts, plan
+from tmc.sync.planner import plan
 from tmc.sync.takeover import TakeOver
 from tmc.sync.told import Told
 

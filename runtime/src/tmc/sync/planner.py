@@ -40,10 +40,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tmc.sync import names
-from tmc.sync.held import let_go, take_hold
+from tmc.sync.facts import Facts
+from tmc.sync.held import hold_once, let_go, take_hold
 from tmc.sync.image import Image, born, changes, image_of_copy, image_of_origin
 from tmc.sync.objects import (
     Object,
@@ -62,35 +63,6 @@ from tmc.sync.objects import (
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Scope, Side, Tell
 from tmc.sync.patches import PatchOps, guarded, pointer, with_annotation, with_finalizers
 from tmc.sync.status import carried_status
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of the fabric, beside the two objects.
-
-    `members` are all members of the fabric, this one included. `tombstones` are the origin uids of buried objects of
-    this name that this member has still to acknowledge. `given_up` are members that are away, and a deletion has waited
-    for them long enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
-    `keeps`: copies outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or
-    this namespace. `ended`: origin uids that this syncer has seen to their end; a copy of one was made by a creation
-    that came late. `told`: no copy of the own object is left when the hub has none; false when that is not known.
-    """
-
-    member: str
-    member_uid: str
-    hub: str
-    hub_uid: str
-    processor: str
-    members: frozenset[str]
-    has_status: bool = True
-    tombstones: frozenset[str] = frozenset()
-    given_up: frozenset[str] = frozenset()
-    quarantined: bool = False
-    keeps: bool = False
-    hub_kind_going: bool = False
-    hub_namespace_going: bool = False
-    ended: frozenset[str] = frozenset()
-    told: bool = False
 
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
@@ -295,6 +267,8 @@ def _carry(copy: Object | None, hub: Object, source: Origin, facts: Facts) -> li
     image = _image_on_hub(hub, source, facts)
     if names.finalizer_of(facts.member) not in finalizers_of(hub):
         return [take_hold(hub, facts.member, facts.members)]
+    if doubles := hold_once(hub, facts.member):
+        return [*doubles]
     if copy is None:
         waits = _restores(None, hub, facts)
         return [Create("member", born(image, hub, (), waits_for_status=waits), "copy", _aim(image))]
