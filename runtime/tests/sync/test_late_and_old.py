@@ -11,9 +11,22 @@ import pytest
 from aiohttp import web
 
 from runtime.tests.fakeapi import Call
-from runtime.tests.sync.trio import KIND, WIDGETS, Object, running
+from runtime.tests.sync.trio import KIND, WIDGETS, Object, Trio, running
 from runtime.tests.waiting import eventually
 from tmc.sync import names
+
+
+def lists_once_more(trio: Trio, behind: str, old: Object) -> list[Call]:
+    """The next list of this cluster shows the old object, and its next watch fails. The lists that were asked for."""
+    version, asked = old["metadata"]["resourceVersion"], []
+
+    async def lagging(call: Call) -> web.StreamResponse:
+        asked.append(call)
+        return web.json_response({"kind": "List", "metadata": {"resourceVersion": version}, "items": [old]})
+
+    trio.apis[behind].intercept(lagging, "LIST", WIDGETS.name)
+    trio.apis[behind].fail("WATCH", 503, resource=WIDGETS.name)
+    return asked
 
 
 @pytest.mark.parametrize(("held_back", "by"), [("kcp", "east"), ("west", "west")])
@@ -98,14 +111,7 @@ async def test_a_syncer_that_begins_with_an_old_list_takes_nobody_back(behind: s
                 await eventually(lambda n=number: (trio.shown("kcp") or {}).get("status") == {"done": n})
             old_and_new.append(copy.deepcopy(trio.apis[behind].get(WIDGETS, "w", "default")))
         old, new = old_and_new
-        version, asked = old["metadata"]["resourceVersion"], []
-
-        async def lagging(call: Call) -> web.StreamResponse:
-            asked.append(call)
-            return web.json_response({"kind": "List", "metadata": {"resourceVersion": version}, "items": [old]})
-
-        trio.apis[behind].intercept(lagging, "LIST", WIDGETS.name)
-        trio.apis[behind].fail("WATCH", 503, resource=WIDGETS.name)  # and hears of nothing for a moment
+        asked = lists_once_more(trio, behind, old)
         before = trio.apis[shown].version
         async with trio.another("west"):
             await eventually(lambda: asked, "it has begun with the old list")
@@ -129,14 +135,7 @@ async def test_a_syncer_that_begins_with_an_old_list_makes_nothing_that_is_gone(
         old = copy.deepcopy(trio.apis[behind].get(WIDGETS, "w", "default"))
         trio.apis["east"].remove(WIDGETS, "w", "default")
         await trio.nowhere()
-        version, asked = old["metadata"]["resourceVersion"], []
-
-        async def lagging(call: Call) -> web.StreamResponse:
-            asked.append(call)
-            return web.json_response({"kind": "List", "metadata": {"resourceVersion": version}, "items": [old]})
-
-        trio.apis[behind].intercept(lagging, "LIST", WIDGETS.name)
-        trio.apis[behind].fail("WATCH", 503, resource=WIDGETS.name)  # and hears of nothing for a moment
+        asked = lists_once_more(trio, behind, old)
         before = trio.apis[shown].version
         async with trio.another(syncer):
             await eventually(lambda: asked, "it has begun with the old list")
