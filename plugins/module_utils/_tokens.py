@@ -11,12 +11,13 @@ import binascii
 import json
 import os
 import stat
-import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import Client
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import write
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._errors import ApiError, TmcError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._libraries import yaml
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import SERVICE_ACCOUNT
@@ -127,18 +128,9 @@ def render(client: Client, wish: Wish) -> str:
 
 
 def write_private(path: str, text: str) -> None:
-    """0600 from birth, and whole or not at all: a temporary file in the same folder, then a rename."""
+    """0600 from birth, and whole or not at all."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".tmc-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write(Path(path), text)
     except OSError as error:
         raise TmcError(f"cannot write {path}: {error}") from error
 

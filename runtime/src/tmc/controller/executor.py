@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -35,7 +36,7 @@ class Attempt:
     say: Callable[[str], None] = field(default=_unheard, compare=False)
 
 
-class Executor:
+class Executor(ABC):
     """What all executors have in common; `execute` and `result_of` are an executor's own.
 
     `resumable`: an attempt goes on when this process ends, so that whoever claims the task next takes up the same
@@ -46,25 +47,29 @@ class Executor:
     resumable: bool = False
     grace: float = 0.0
 
+    @abstractmethod
     async def execute(self, attempt: Attempt) -> Outcome:
         """Carry out one attempt. Cancelled when the claim is lost, which says nothing about whether it should stop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result_of(self, origin_uid: str, task: Task) -> str | None:
         """What a success would record; None when that is only known afterwards."""
-        raise NotImplementedError
 
     def discard(self, queue: Queue, task: Task, attempt: int) -> None:
         """The API server has the outcome of this attempt: what was kept for it is not needed any more."""
+        return
 
     async def prepare(self) -> None:
         """Before anything is claimed. Raises SettingsError when it can never work on this cluster."""
+        return
 
     async def run(self) -> None:
         """What has to go on all the time, leading or not."""
+        return
 
     async def tend(self, standing: Callable[[], Standing]) -> None:
         """What has to go on while this process leads."""
+        return
 
 
 async def attempt_within_timeout(executor: Executor, attempt: Attempt) -> Outcome:
