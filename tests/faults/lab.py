@@ -38,7 +38,8 @@ LEASES = {
     "syncer-west": (HUB, "/apis/coordination.k8s.io/v1/namespaces/tmc-system/leases/syncer-west"),
     CONTROLLER: ("west", "/apis/coordination.k8s.io/v1/namespaces/default/leases/taskqueue-controller"),
 }
-KIND = "/apis/fabric.tmc.io/v1alpha1/syncedresources/taskqueues.demo.tmc.io"
+FABRIC = "/apis/fabric.tmc.io/v1alpha1"
+KIND = f"{FABRIC}/syncedresources/taskqueues.demo.tmc.io"
 PROGRAMS = tuple(LEASES)
 WOKEN_SECONDS = 1.5
 

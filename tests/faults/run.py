@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.faults.admin import Refused
 from tests.faults.calls import Entry
-from tests.faults.lab import CLUSTERS, HUB, PROCESSOR, PROGRAMS, Lab
+from tests.faults.lab import CLUSTERS, FABRIC, HUB, MEMBERS, PROCESSOR, PROGRAMS, Lab
 from tests.faults.normal import State, differences, normal_state
 from tests.faults.plans import Armed, Plan
 from tests.faults.rules import origin_uid
@@ -118,12 +118,34 @@ class Runner:
         return problems
 
     async def _restless(self) -> list[str]:
-        """Writes that come after everything has settled."""
+        """Writes that come after everything has settled: all members are ready again, and then nothing is written."""
+        if unready := await self._await_ready():
+            return [f"not ready again: {each}" for each in unready]
         await self._await_silence(SETTLED_FLOORS * self.lab.floor)
         since = time.monotonic()
         await asyncio.sleep(QUIET_FLOORS * self.lab.floor)
         self.quiet_seconds += time.monotonic() - since
         return [f"restless: {entry.call}" for entry in self.lab.journal if entry.at > since and is_news(entry)]
+
+    async def _await_ready(self) -> list[str]:
+        """A link that was broken for long is tried again only every few seconds: no process is done before that."""
+        ends = time.monotonic() + PATIENCE
+        while unready := await self._unready():
+            if time.monotonic() > ends:
+                break
+            await asyncio.sleep(self.lab.floor / 4)
+        return unready
+
+    async def _unready(self) -> list[str]:
+        """What the hub says of members that cannot do their work."""
+        found = []
+        for name in MEMBERS:
+            member = await self.lab.admins[HUB].get(f"{FABRIC}/members/{name}") or {}
+            conditions = member.get("status", {}).get("conditions", [])
+            ready = next((each for each in conditions if each["type"] == "Ready"), {"status": "", "message": "unsaid"})
+            if ready["status"] != "True":
+                found.append(f"{name}: {ready['message']}")
+        return found
 
     async def _await_silence(self, seconds: float) -> None:
         began = time.monotonic()

@@ -53,7 +53,7 @@ def lab(plane: Plane, repository: Path) -> Iterator[Lab]:
 def tombstone(origin: str = "east", uid: str = "uid-of-east", **changes: Any) -> dict[str, Any]:
     spec: dict[str, Any] = {"group": "demo.tmc.io", "resource": "taskqueues", "namespace": "default", "name": "a"}
     spec |= {"originCluster": origin, "originClusterUID": uid, "pending": ["east", "west"]}
-    name = f"tombstone-{next(_serial)}"
+    name = f"tombstone-{next(_serial)}.{origin}"
     return {
         "apiVersion": TOMBSTONE.api_version,
         "kind": "Tombstone",
@@ -70,6 +70,8 @@ CREATED = [
     ("its own origin", EAST, {}, None),
     ("the origin of another", EAST, {"origin": "west", "uid": "uid-of-west"}, "only of its own origin: east"),
     ("the uid of another", EAST, {"uid": "uid-of-west"}, "not the one that Member east joined with"),
+    ("under a name of another", EAST, {"metadata": {"name": "tombstone.west"}}, "ends with its origin: <uid>.east"),
+    ("under a name with the same end", EAST, {"metadata": {"name": "tombstone-east"}}, "ends with its origin"),
     ("by a name with the same beginning", EAST2, {}, "only of its own origin: east2"),
     ("by an account that is no syncer", STRAY, {}, "is no syncer"),
     ("with a finalizer", EAST, {"metadata": {"finalizers": ["x/y"]}}, "no finalizers and no owners"),

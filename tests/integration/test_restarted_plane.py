@@ -64,7 +64,7 @@ def rules_refuse(lab: Lab) -> None:
     tombstone: dict[str, Any] = {
         "apiVersion": TOMBSTONE.api_version,
         "kind": TOMBSTONE.kind,
-        "metadata": {"name": "stone"},
+        "metadata": {"name": "stone.east"},
     }
     tombstone["spec"] = {**stone, "originClusterUID": "another"}
     move = {"spec": {"processor": "east", "epoch": 2}}

@@ -68,7 +68,7 @@ def _carry_out(
         if isinstance(op, Bury | Tell):
             continue
         if isinstance(op, Acknowledge):
-            tombstones.discard(op.origin_uid)
+            tombstones.discard(op.tombstone)
             continue
         if isinstance(op, Patch) and op.side in touched:
             break

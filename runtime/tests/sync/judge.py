@@ -315,11 +315,11 @@ def _judge_bury(now: dict[str, Obj | None], facts: Facts, operation: Bury) -> No
 def _judge_acknowledge(now: dict[str, Obj | None], facts: Facts, operation: Acknowledge) -> None:
     member = now["member"]
     need(not facts.quarantined, "nothing is acknowledged to a hub that is not known")
-    need(operation.origin_uid in facts.tombstones, "only what was asked is acknowledged")
+    need(operation.tombstone in facts.tombstones, "only what was asked is acknowledged")
     proven = Proof("member", member["metadata"]["uid"] if member else "")
     need(operation.proof == proven, "a member acknowledges only when it provably has no copy")
     copied = member is not None and whose(member, facts.member_uid)[0] != facts.member_uid
-    holds = copied and member is not None and whose(member, facts.member_uid)[1] == operation.origin_uid
+    holds = copied and member is not None and whose(member, facts.member_uid)[1] == operation.tombstone
     need(not holds, "a member that has the copy does not acknowledge")
 
 

@@ -269,7 +269,7 @@ class Model:
             known = any(uid == op.origin_uid for uid, _ in state.tombstones)
             return state if known else state._replace(tombstones=state.tombstones | pending)
         if isinstance(op, Acknowledge):
-            return state._replace(tombstones=state.tombstones - {(op.origin_uid, member)})
+            return state._replace(tombstones=state.tombstones - {(op.tombstone, member)})
         assert not isinstance(op, Tell)
         cluster = member if op.side == "member" else HUB
         old = self.on(state, cluster)

@@ -13,7 +13,8 @@ KEY = ObjectKey("default", "w")
 
 
 def learn(buried: Buried, uid: str, *pending: str, key: ObjectKey = KEY) -> None:
-    buried.learn(uid, tombstone_body(KIND, key, ("west", "uid-west", uid), list(pending)))
+    stone = tombstone_body(KIND, key, ("west", "uid-west", uid), list(pending))
+    buried.learn(stone["metadata"]["name"], stone)
 
 
 def test_those_of_one_name_that_ask_this_member() -> None:
@@ -22,7 +23,7 @@ def test_those_of_one_name_that_ask_this_member() -> None:
     learn(buried, "two", "east")
     learn(buried, "theirs", "south")
     learn(buried, "elsewhere", "east", key=ObjectKey("", "w"))
-    assert dict(buried.origins(KIND.name, KEY)) == {"one": "uid-west", "two": "uid-west"}
+    assert dict(buried.origins(KIND.name, KEY)) == {"one.west": "uid-west", "two.west": "uid-west"}
     assert buried.keys(KIND.name) == [KEY, ObjectKey("", "w")]
     assert (buried.origins("other.example.org", KEY), buried.keys("other.example.org")) == ({}, [])
 
@@ -32,8 +33,8 @@ def test_what_is_acknowledged_or_gone_is_forgotten() -> None:
     for uid in ("one", "two", "three"):
         learn(buried, uid, "east", "south")
     learn(buried, "one", "south")
-    buried.learn("two", None)
-    buried.learn("two", None)
-    assert dict(buried.origins(KIND.name, KEY)) == {"three": "uid-west"}
-    buried.learn("three", {"metadata": {"name": "three"}})
+    buried.learn("two.west", None)
+    buried.learn("two.west", None)
+    assert dict(buried.origins(KIND.name, KEY)) == {"three.west": "uid-west"}
+    buried.learn("three.west", {"metadata": {"name": "three.west"}})
     assert buried.keys(KIND.name) == []

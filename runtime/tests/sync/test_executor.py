@@ -42,7 +42,7 @@ async def test_what_vanishes_by_our_write_is_left_to_the_watch() -> None:
 
 
 def _pending(hub: FakeApi) -> list[str]:
-    found = [obj for obj in hub.objects[TOMBSTONES.name].values() if obj["metadata"]["name"] == "buried"]
+    found = [obj for obj in hub.objects[TOMBSTONES.name].values() if obj["metadata"]["name"] == "buried.kcp"]
     return found[0]["spec"]["pending"] if found else []
 
 
@@ -51,6 +51,6 @@ async def test_a_tombstone_stays_until_the_last_member_has_taken_note() -> None:
         hub = trio.apis["kcp"]
         hub.put(TOMBSTONES, tombstone_body(KIND, KEY, ("kcp", "hub-uid", "buried"), ["east", "west"]))
         for member, left in (("west", ["east"]), ("west", ["east"]), ("east", [])):
-            await trio.syncers[member]._executor.carry_out(KEY, Acknowledge("buried"))
+            await trio.syncers[member]._executor.carry_out(KEY, Acknowledge("buried.kcp"))
             assert _pending(hub) == left
         assert not hub.objects[TOMBSTONES.name]

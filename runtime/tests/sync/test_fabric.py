@@ -26,9 +26,11 @@ async def test_a_member_obeys_only_the_tombstones_that_ask_it() -> None:
             stones = both.hub.api.objects[TOMBSTONES.name].values()
             return {stone["metadata"]["name"]: stone["spec"]["pending"] for stone in stones}
 
-        await eventually(lambda: pending() == {"1-theirs": ["west"], "2-ours": ["west"]}, "ours is acknowledged")
+        await eventually(
+            lambda: pending() == {"1-theirs.kcp": ["west"], "2-ours.kcp": ["west"]}, "ours is acknowledged"
+        )
         asked = {c.name for c in both.hub.api.calls if c.resource == TOMBSTONES.name and c.verb in ("GET", "PATCH")}
-        assert asked == {"2-ours"}
+        assert asked == {"2-ours.kcp"}
 
 
 async def test_no_plan_reads_the_tombstones_of_others(monkeypatch: pytest.MonkeyPatch) -> None:

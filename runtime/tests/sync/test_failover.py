@@ -17,10 +17,11 @@ from tmc.api.client import ApiClient
 from tmc.api.resource import LEASES
 from tmc.sync.conditions import FAILED_OVER, Condition, failed_over, with_conditions
 from tmc.sync.ends import Ends
-from tmc.sync.fabric import SYNCED_RESOURCES, SyncedKind, synced_kind
+from tmc.sync.fabric import SYNCED_RESOURCES
 from tmc.sync.failover import CHECK_SECONDS, Failover
 from tmc.sync.parameters import CONFIG_MAPS, NAMESPACE, parameters
 from tmc.sync.succession import Silences, Succession, Term, succession, term_of_fence
+from tmc.sync.synced_kind import SyncedKind, synced_kind
 
 KIND = "taskqueues.demo.tmc.io"
 AFTER = 60

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from runtime.tests.sync.trio import WIDGETS, Trio, running
+from runtime.tests.sync.trio import WIDGETS, Object, Trio, running
+from runtime.tests.waiting import eventually
+from tmc.api.resource import EVENTS
 from tmc.core.keys import ObjectKey
 from tmc.sync.fights import REPAIRS_PER_WINDOW, WINDOW_SECONDS, Fights
+from tmc.sync.names import STATUS_PENDING
 from tmc.sync.operations import Create, Patch
 
 KEY = ObjectKey("ns", "n")
@@ -52,6 +56,10 @@ def test_what_makes_a_copy_and_what_repairs_it_is_one_purpose() -> None:
     assert fights.made(KEY, Create("hub", body, "announce", "aim"), "") == 0
 
 
+def reasons(trio: Trio, cluster: str) -> list[str]:
+    return [event["reason"] for event in trio.apis[cluster].objects[EVENTS.name].values()]
+
+
 def without_finalizers(trio: Trio) -> None:
     if (own := trio.shown("east")) and own["metadata"].get("finalizers"):
         trio.apis["east"].put(WIDGETS, {**own, "metadata": {**own["metadata"], "finalizers": []}})
@@ -83,6 +91,51 @@ async def test_whatever_is_undone_is_restrained(foe: Callable[[Trio], None], clu
         assert made.count("POST") <= 1 + REPAIRS_PER_WINDOW
         # Without restraint there are sixty and more. What is made anew gets its status, too; a 409 is made again.
         assert len(made) <= 4 * (1 + REPAIRS_PER_WINDOW)
+        assert "Contended" in reasons(trio, "east" if cluster == "east" else "west")
         again = trio.create("east", name="other")
         await trio.everywhere("other")
         assert again
+
+
+def recoloured(copy: Object) -> Object:
+    return {**copy, "metadata": {**copy["metadata"], "labels": {**copy["metadata"]["labels"], "colour": "red"}}}
+
+
+def resized(copy: Object) -> Object:
+    return {**copy, "spec": {"size": 99}}
+
+
+@pytest.mark.parametrize("change", [resized, recoloured, None], ids=["spec", "label", "lost"])
+@pytest.mark.parametrize("has_status", [True, False])
+async def test_a_copy_that_was_changed_or_lost_is_told(
+    change: Callable[[Object], Object] | None, has_status: bool
+) -> None:
+    resource = replace(WIDGETS, has_status=has_status)
+    meta = {"name": "w", "namespace": "default", "labels": {"colour": "blue"}}
+    async with running(resource=resource) as trio:
+        trio.apis["east"].put(resource, {"metadata": meta, "spec": {"size": 1}})
+        await trio.everywhere()
+        west, copy = trio.apis["west"], trio.shown("west")
+        assert copy
+        if change is None:
+            west.remove(resource, "w", "default")
+        else:
+            west.put(resource, change(copy))
+        await eventually(lambda: reasons(trio, "west") == ["DriftRestored"], "it is told")
+        again = trio.shown("west")
+        assert again
+        assert (again["spec"], again["metadata"]["labels"]) == (copy["spec"], copy["metadata"]["labels"])
+
+
+async def test_a_status_that_comes_back_to_a_lost_copy_is_no_drift() -> None:
+    async with running() as trio:
+        trio.create("east")
+        await trio.everywhere()
+        west = trio.apis["west"]
+        west.put(WIDGETS, {**west.get(WIDGETS, "w", "default"), "status": {"done": 1}})
+        await eventually(lambda: (trio.shown("east") or {}).get("status") == {"done": 1}, "it is everywhere")
+        west.remove(WIDGETS, "w", "default")
+        await eventually(lambda: (trio.shown("west") or {}).get("status") == {"done": 1}, "it is back")
+        await eventually(lambda: STATUS_PENDING not in trio.shown("west")["metadata"]["annotations"], "the mark is off")  # type: ignore[index]
+        await asyncio.sleep(0.2)
+        assert reasons(trio, "west") == ["DriftRestored"], "the copy was made again, and that is all"

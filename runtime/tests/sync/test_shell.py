@@ -19,9 +19,10 @@ from tmc.core.keys import ObjectKey
 from tmc.sync import executor, names
 from tmc.sync.brake import Brake
 from tmc.sync.executor import Outcome
-from tmc.sync.fabric import TOMBSTONES, SyncedKind
+from tmc.sync.fabric import TOMBSTONES
 from tmc.sync.operations import Delete, Patch, Proof
 from tmc.sync.patches import guarded
+from tmc.sync.synced_kind import SyncedKind
 
 
 async def test_a_life_costs_the_writes_that_the_protocol_names() -> None:
@@ -195,7 +196,7 @@ async def test_a_member_that_is_away_gets_a_tombstone() -> None:
         uid = trio.apis["east"].get(WIDGETS, "w", "default")["metadata"]["uid"]
         trio.apis["east"].remove(WIDGETS, "w", "default")
         await eventually(lambda: not trio.shown("east"), "the origin is released")
-        stone = trio.apis["kcp"].get(TOMBSTONES, uid)
+        stone = trio.apis["kcp"].get(TOMBSTONES, f"{uid}.east")
         assert stone["spec"]["pending"] == ["west"]
         assert trio.shown("west")
 
@@ -217,7 +218,7 @@ async def test_a_member_that_is_at_work_is_waited_for_however_long_it_takes() ->
         trio.known.gone_away = frozenset({"west"})
         trio.syncers["east"]._queue.add(ObjectKey("default", "w"))
         await eventually(lambda: not trio.shown("east"), "the origin is released")
-        assert trio.apis["kcp"].get(TOMBSTONES, uid)["spec"]["pending"] == ["west"]
+        assert trio.apis["kcp"].get(TOMBSTONES, f"{uid}.east")["spec"]["pending"] == ["west"]
 
 
 async def test_the_grace_ends_although_the_clock_of_the_hub_is_ahead() -> None:
@@ -250,12 +251,17 @@ async def test_a_tombstone_of_one_cluster_buries_nothing_of_another() -> None:
         await trio.everywhere()
         stone = {"group": "example.org", "resource": "widgets", "namespace": "default", "name": "w"}
         forged = {**stone, "originCluster": "south", "originClusterUID": "uid-south", "pending": ["west"]}
-        trio.known.buried.learn(uid, {"metadata": {"name": uid}, "spec": forged})
+        trio.known.buried.learn(f"{uid}.south", {"metadata": {"name": f"{uid}.south"}, "spec": forged})
 
         await trio.hub_loses("w")
         trio.syncers["west"].fabric_changed(KIND)
         await asyncio.sleep(0.3)
         assert trio.shown("west"), "a copy was deleted by another cluster's tombstone"
+
+        true = {**forged, "originCluster": "east", "originClusterUID": "uid-east"}
+        trio.known.buried.learn(f"{uid}.east", {"metadata": {"name": f"{uid}.east"}, "spec": true})
+        trio.syncers["west"].fabric_changed(KIND)
+        await eventually(lambda: not trio.shown("west"), "its own cluster's is obeyed beside that one")
 
 
 async def test_a_plan_of_a_term_that_is_over_is_not_carried_out() -> None:

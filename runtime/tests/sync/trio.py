@@ -20,8 +20,9 @@ from tmc.sync import executor
 from tmc.sync.brake import Brake
 from tmc.sync.buried import Buried
 from tmc.sync.ends import Ends
-from tmc.sync.fabric import TOMBSTONES, SyncedKind
+from tmc.sync.fabric import TOMBSTONES
 from tmc.sync.kind import KindSyncer
+from tmc.sync.synced_kind import SyncedKind
 
 WIDGETS = Resource("example.org", "v1", "widgets", "Widget")
 KIND = SyncedKind("widgets.example.org", "example.org", "v1", "widgets", processor="west", epoch=1, grace=300.0)
@@ -135,10 +136,10 @@ class Trio:
 
 
 @asynccontextmanager
-async def running(*, kind: SyncedKind = KIND, floor: float = 30.0) -> AsyncIterator[Trio]:
+async def running(*, kind: SyncedKind = KIND, floor: float = 30.0, resource: Resource = WIDGETS) -> AsyncIterator[Trio]:
     async with AsyncExitStack() as stack:
         apis = {
-            name: await stack.enter_async_context(FakeApi(WIDGETS, EVENTS, NAMESPACES, TOMBSTONES, name=name))
+            name: await stack.enter_async_context(FakeApi(resource, EVENTS, NAMESPACES, TOMBSTONES, name=name))
             for name in ("kcp", "east", "west")
         }
         trio = Trio(apis, Known())
@@ -148,7 +149,7 @@ async def running(*, kind: SyncedKind = KIND, floor: float = 30.0) -> AsyncItera
                 "hub": await stack.enter_async_context(ApiClient(apis["kcp"].connection)),
             }
             ends = Ends(clients, member, f"uid-{member}", "kcp", "uid-kcp")  # type: ignore[arg-type]
-            syncer = KindSyncer(ends, kind, {"member": WIDGETS, "hub": WIDGETS}, trio.known, floor=floor)  # type: ignore[arg-type]
+            syncer = KindSyncer(ends, kind, {"member": resource, "hub": resource}, trio.known, floor=floor)  # type: ignore[arg-type]
             trio.syncers[member] = syncer
             trio.tasks[member] = asyncio.create_task(syncer.run())
         try:

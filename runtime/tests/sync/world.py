@@ -175,10 +175,10 @@ class World:
             case Bury():
                 self.tombstones.setdefault(op.origin_uid, (name, set(op.pending)))
             case Acknowledge():
-                _, pending = self.tombstones.get(op.origin_uid, (name, set()))
+                _, pending = self.tombstones.get(op.tombstone, (name, set()))
                 pending.discard(member)
                 if not pending:
-                    self.tombstones.pop(op.origin_uid, None)
+                    self.tombstones.pop(op.tombstone, None)
 
     @staticmethod
     def _judge_status(before: Obj | None, after: Obj | None, side: Cluster) -> None:

@@ -16,32 +16,32 @@ from tmc.sync.objects import Object
 
 
 class Buried:
-    """Of each object the uids of its buried origins, and for each the uid of the cluster that its tombstone names."""
+    """Of each object the names of its tombstones, and for each the uid of the cluster that it names."""
 
     def __init__(self, member: str) -> None:
         self._member = member
         self._places: dict[str, tuple[str, ObjectKey]] = {}
         self._kinds: defaultdict[str, dict[ObjectKey, dict[str, str]]] = defaultdict(dict)
 
-    def learn(self, uid: str, tombstone: Object | None) -> None:
+    def learn(self, name: str, tombstone: Object | None) -> None:
         """The tombstone of this name is as it is; None: there is none any more."""
-        self._forget(uid)
+        self._forget(name)
         spec = (tombstone or {}).get("spec") or {}
         if self._member in (spec.get("pending") or ()):
             kind, key = f"{spec['resource']}.{spec['group']}", ObjectKey(spec.get("namespace", ""), spec["name"])
-            self._places[uid] = kind, key
-            self._kinds[kind].setdefault(key, {})[uid] = spec.get("originClusterUID", "")
+            self._places[name] = kind, key
+            self._kinds[kind].setdefault(key, {})[name] = spec.get("originClusterUID", "")
 
-    def _forget(self, uid: str) -> None:
-        if uid not in self._places:
+    def _forget(self, name: str) -> None:
+        if name not in self._places:
             return
-        kind, key = self._places.pop(uid)
-        del self._kinds[kind][key][uid]
+        kind, key = self._places.pop(name)
+        del self._kinds[kind][key][name]
         if not self._kinds[kind][key]:
             del self._kinds[kind][key]
 
     def origins(self, kind: str, key: ObjectKey) -> Mapping[str, str]:
-        """Uids of the origins that are buried under this name, with the uid of the cluster that says so."""
+        """The tombstones of objects of this name, with the uid of the cluster that says so."""
         return self._kinds[kind].get(key, {})
 
     def keys(self, kind: str) -> list[ObjectKey]:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from tmc.api.errors import ApiError, NotFound, Unreachable
 from tmc.api.resource import Resource
 from tmc.sync.ends import Ends
-from tmc.sync.fabric import Fabric, SyncedKind
+from tmc.sync.fabric import Fabric
 from tmc.sync.kind import KindSyncer
 from tmc.sync.objects import Object
 from tmc.sync.operations import Side
 from tmc.sync.schema import Place, Verdict, fingerprint, judge
+from tmc.sync.synced_kind import SyncedKind
 
 log = logging.getLogger(__name__)
 

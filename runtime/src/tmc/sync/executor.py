@@ -28,7 +28,7 @@ from tmc.core.store import MOST_LEVELS, Store
 from tmc.core.workqueue import RetryAfter
 from tmc.sync import names
 from tmc.sync.ends import Ends
-from tmc.sync.fabric import TOMBSTONES, SyncedKind, tombstone_body
+from tmc.sync.fabric import TOMBSTONES, tombstone_body
 from tmc.sync.objects import (
     Object,
     annotations_of,
@@ -43,6 +43,7 @@ from tmc.sync.objects import (
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
 from tmc.sync.patches import PatchOps, guarded, passes, pointer, seen_version
 from tmc.sync.patience import Patience
+from tmc.sync.synced_kind import SyncedKind
 
 log = logging.getLogger(__name__)
 
@@ -221,15 +222,15 @@ class Executor:
     async def _acknowledge(self, operation: Acknowledge) -> Outcome:
         hub = self._ends.clients["hub"]
         try:
-            tombstone = await hub.get(TOMBSTONES, operation.origin_uid)
+            tombstone = await hub.get(TOMBSTONES, operation.tombstone)
         except NotFound:
             return Outcome.WAIT
         pending = [m for m in tombstone["spec"]["pending"] if m != self._ends.member]
         if pending:
             ops = guarded([{"op": "replace", "path": "/spec/pending", "value": pending}], tombstone)
-            await hub.patch(TOMBSTONES, operation.origin_uid, "", ops, field_manager=names.FIELD_MANAGER)
+            await hub.patch(TOMBSTONES, operation.tombstone, "", ops, field_manager=names.FIELD_MANAGER)
         else:
-            await hub.delete(TOMBSTONES, operation.origin_uid, uid=uid_of(tombstone))
+            await hub.delete(TOMBSTONES, operation.tombstone, uid=uid_of(tombstone))
         self._count(operation)
         return Outcome.WAIT
 

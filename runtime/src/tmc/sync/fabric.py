@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tmc.api.errors import AlreadyExists, Conflict
 from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector
-from tmc.core.settings import SettingsError, parse_duration
+from tmc.core.settings import SettingsError
 from tmc.core.workqueue import WorkQueue
 from tmc.sync import names
 from tmc.sync.brake import Brake
@@ -30,7 +29,7 @@ from tmc.sync.objects import Object, annotations_of, is_deleting, metadata, stat
 from tmc.sync.parameters import keep_parameters
 from tmc.sync.patches import guarded
 from tmc.sync.scope import HubScope
-from tmc.sync.succession import Succession, succession
+from tmc.sync.synced_kind import SyncedKind, synced_kind
 
 log = logging.getLogger(__name__)
 
@@ -39,48 +38,6 @@ MEMBERS = Resource("fabric.tmc.io", "v1alpha1", "members", "Member", namespaced=
 TOMBSTONES = Resource("fabric.tmc.io", "v1alpha1", "tombstones", "Tombstone", namespaced=False, has_status=False)
 BRAKED = "tmc.io/deletions-braked"
 RESTORED = ":"  # behind the uid: this hub is known at the version that follows, which it went back behind
-
-
-@dataclass(frozen=True, slots=True)
-class SyncedKind:
-    """One kind that the fabric carries. `grace` in seconds; the policies as in docs/protocol.md."""
-
-    name: str
-    group: str
-    version: str
-    resource: str
-    processor: str
-    epoch: int
-    grace: float
-    namespaces: Literal["Create", "Wait"] = "Create"
-    on_origin_deleted: Literal["Delete", "Keep"] = "Delete"
-    succession: Succession = field(default_factory=Succession)
-
-    def same_resource(self, other: SyncedKind) -> bool:
-        return (self.group, self.version, self.resource) == (other.group, other.version, other.resource)
-
-
-def synced_kind(obj: Object) -> SyncedKind:
-    """A `SyncedResource` as a value.
-
-    Raises:
-        SettingsError: `spec.deletionGrace` is no duration.
-        KeyError: a required field is missing, which the CRD's schema rules out.
-    """
-    spec = obj["spec"]
-    grace = parse_duration(spec.get("deletionGrace", "5m"), name="spec.deletionGrace", minimum=1, maximum=30 * 86400)
-    return SyncedKind(
-        name=metadata(obj)["name"],
-        group=spec["group"],
-        version=spec["version"],
-        resource=spec["resource"],
-        processor=spec["processor"],
-        epoch=int(spec.get("epoch", 1)),
-        grace=grace,
-        namespaces="Wait" if spec.get("namespaces") == "Wait" else "Create",
-        on_origin_deleted="Keep" if spec.get("onOriginDeleted") == "Keep" else "Delete",
-        succession=succession(spec),
-    )
 
 
 class Fabric:
@@ -396,7 +353,7 @@ def tombstone_body(kind: SyncedKind, key: ObjectKey, origin: tuple[str, str, str
     return {
         "apiVersion": "fabric.tmc.io/v1alpha1",
         "kind": "Tombstone",
-        "metadata": {"name": uid},
+        "metadata": {"name": names.tombstone_of(uid, cluster)},
         "spec": {
             "group": kind.group,
             "resource": kind.resource,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Facts:
     """What is known of the fabric.
 
-    `members` are all members of the fabric, this one included. `tombstones` are the origin uids of buried objects of
+    `members` are all members of the fabric, this one included. `tombstones` are the tombstones of buried objects of
     this name that this member has still to acknowledge. `given_up` are members that are away, and a deletion has waited
     for them long enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
     `keeps`: copies outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or

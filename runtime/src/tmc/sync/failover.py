@@ -21,11 +21,12 @@ from tmc.core.backoff import Backoff
 from tmc.sync import names
 from tmc.sync.conditions import FAILED_OVER, Condition, failed_over
 from tmc.sync.ends import Ends
-from tmc.sync.fabric import SYNCED_RESOURCES, Fabric, SyncedKind
+from tmc.sync.fabric import SYNCED_RESOURCES, Fabric
 from tmc.sync.objects import Object, status_of
 from tmc.sync.parameters import CONFIG_MAPS, NAMESPACE
 from tmc.sync.patches import guarded
 from tmc.sync.succession import Silences, Term, term_of_fence
+from tmc.sync.synced_kind import SyncedKind
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from tmc.core.keys import ObjectKey
-from tmc.sync.operations import Create, Patch
+from tmc.sync.operations import Create, Patch, Tell
 
 WINDOW_SECONDS = 60.0
 REPAIRS_PER_WINDOW = 5
@@ -56,6 +56,23 @@ class Fights:
 
     def _again(self, key: ObjectKey, operation: Create | Patch, uid: str) -> bool:
         return self._made.get(key, {}).get(_purpose(operation)) == _print(operation, uid)
+
+
+def news(done: Create | Patch, repairs: int) -> list[Tell]:
+    """What those who look at the object should hear of a write that undid something; `repairs` is what `made` said."""
+    told = []
+    if done.copy_of and (repairs or (isinstance(done, Patch) and done.drift)):
+        what = "it was deleted here and made again" if isinstance(done, Create) else "a change made here was undone"
+        message = f"this is a copy of an object of cluster {done.copy_of}: {what}. Change it on {done.copy_of}"
+        told.append(Tell("member", "DriftRestored", message))
+    if repairs == REPAIRS_PER_WINDOW:
+        where = "on the hub" if done.side == "hub" else "here"
+        message = (
+            f"somebody else keeps undoing what is written {where} ({done.why}): it was written {repairs} times within "
+            f"{WINDOW_SECONDS:.0f} s and waits now. The object's managedFields name who writes: stop that writer"
+        )
+        told.append(Tell("member", "Contended", message))
+    return told
 
 
 def _purpose(operation: Create | Patch) -> str:

@@ -15,16 +15,18 @@ from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector, any_tempo
 from tmc.core.workqueue import RetryAfter, WorkQueue
+from tmc.sync import names
 from tmc.sync.abreast import OTHER, Abreast, carries_over
 from tmc.sync.ended import Ended
 from tmc.sync.ends import Ends
 from tmc.sync.executor import Executor, Outcome
-from tmc.sync.fabric import Fabric, SyncedKind
+from tmc.sync.fabric import Fabric
 from tmc.sync.facts import Facts
-from tmc.sync.fights import REPAIRS_PER_WINDOW, Fights
+from tmc.sync.fights import Fights, news
 from tmc.sync.objects import Object, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import plan
+from tmc.sync.synced_kind import SyncedKind
 from tmc.sync.takeover import TakeOver
 from tmc.sync.told import Told
 
@@ -208,7 +210,7 @@ class KindSyncer:
                 return outcome is Outcome.LOOK_AGAIN
             if isinstance(operation, Create | Patch) and not in_vain:
                 touched.add(operation.side)
-                self._note_written(key, operation, uid)
+                await self._note_written(key, operation, uid)
             progress = progress or (not in_vain and self._executor.total_writes > before)
         return progress
 
@@ -286,15 +288,18 @@ class KindSyncer:
         if isinstance(operation, Delete) and operation.side == "hub":
             self._told.withdrawn(key, self._stores["member"].get(key))
 
-    def _note_written(self, key: ObjectKey, done: Create | Patch, uid: str) -> None:
+    async def _note_written(self, key: ObjectKey, done: Create | Patch, uid: str) -> None:
         """`uid` is what it was done to; empty: it was made."""
         written = self._stores[done.side].version(key)
         if written is not None:
             self._abreast.learn(key, done.side, written.uid)
-        if repairs := self._fights.made(key, done, uid):
+        repairs = self._fights.made(key, done, uid)
+        told = news(done, repairs)
+        if repairs or told:
             self._ends.metrics.drift_restored(self._kind.name, done.side)
-            if repairs == REPAIRS_PER_WINDOW:
-                log.warning("somebody else keeps changing this object", extra={"key": str(key), "why": done.why})
+        for each in told:
+            log.warning("%s", each.message, extra={"key": str(key), "reason": each.reason})
+            await self._executor.carry_out(key, each)
 
     def _note_carried(self, key: ObjectKey, hub: Object | None) -> None:
         """What another cluster carries again, after its hub copy had been deleted and not itself, has not ended."""
@@ -310,9 +315,9 @@ class KindSyncer:
 
     def _facts(self, key: ObjectKey, seen: Mapping[Side, Object | None]) -> Facts:
         buried = (
-            uid
-            for uid, cluster_uid in self._fabric.buried.origins(self._kind.name, key).items()
-            if not _is_forged(uid, cluster_uid, seen["member"])
+            name
+            for name, cluster_uid in self._fabric.buried.origins(self._kind.name, key).items()
+            if not _is_of_another(name, cluster_uid, seen["member"])
         )
         waited = self._waited(seen)
         kind_going = self._fabric.hub_kind_terminating(self._kind.name)
@@ -364,7 +369,8 @@ def _origin_uid(obj: Object) -> str:
     return origin.uid if origin is not None else ""
 
 
-def _is_forged(uid: str, cluster_uid: str, copy: Object | None) -> bool:
+def _is_of_another(tombstone: str, cluster_uid: str, copy: Object | None) -> bool:
     """A tombstone by another cluster than the copy's origin: each cluster buries only what is its own."""
     origin = marked_origin(copy) if copy is not None else None
+    uid = names.buried_uid(tombstone)
     return origin is not None and origin.uid == uid and origin.cluster_uid != cluster_uid

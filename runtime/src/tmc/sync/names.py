@@ -23,6 +23,19 @@ WAITING = "Waiting"
 KEPT = "Kept"
 
 
+def tombstone_of(uid: str, member: str) -> str:
+    """The name of the tombstone by which `member` says that its object with this uid is gone.
+
+    It ends with the member, because admission lets each make only names of its own: none can take another's.
+    """
+    return f"{uid}.{member}"
+
+
+def buried_uid(tombstone: str) -> str:
+    """The uid of the origin object for which the tombstone of this name stands."""
+    return tombstone.partition(".")[0]
+
+
 def finalizer_of(member: str) -> str:
     """The finalizer that says: `member` holds, or will hold, a copy of this object of the hub."""
     return PREFIX + member

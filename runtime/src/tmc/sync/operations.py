@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tmc.sync.names import buried_uid
 from tmc.sync.objects import Object
 
 Side = Literal["member", "hub"]
@@ -28,12 +29,16 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create `body` on `side`. Somebody who was faster is not an error: the planner looks again."""
+    """Create `body` on `side`. Somebody who was faster is not an error: the planner looks again.
+
+    `aim`, `copy_of`: see `Patch`.
+    """
 
     side: Side
     body: Object
     why: str
     aim: str = ""
+    copy_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,9 @@ class Patch:
 
     `turn` is the number of members that had better write to the same object before this one, so that no two collide.
     `aim` is a fingerprint of what the object is to look like: the same aim again and again means that somebody else
-    keeps changing it back. `alone`: see `Delete`. `ends` is the origin uid of an object that is over here with this.
+    keeps changing it back. `copy_of` names the origin's cluster where this makes a copy follow it; `drift`: what it
+    undoes was done to the copy, for the origin has not changed. `alone`: see `Delete`. `ends` is the origin uid of an
+    object that is over here with this.
     """
 
     side: Side
@@ -52,6 +59,8 @@ class Patch:
     proof: Proof | None = None
     turn: int = 0
     aim: str = ""
+    copy_of: str = ""
+    drift: bool = False
     alone: Scope = ""
     ends: str = ""
 
@@ -84,16 +93,16 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Take this member out of a tombstone: it holds no copy of that object (any more)."""
+    """Take this member out of the tombstone of this name: it holds no copy of that object (any more)."""
 
-    origin_uid: str
+    tombstone: str
     proof: Proof | None = None
     why: str = "no copy of it here"
 
     @property
     def ends(self) -> str:
         """As of a `Patch`."""
-        return self.origin_uid
+        return buried_uid(self.tombstone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Pa
 from tmc.sync.patches import PatchOps, guarded, pointer, with_annotation, with_finalizers
 from tmc.sync.status import carried_status
 
+_STATUS_PENDING_PATH = f"/metadata/annotations/{pointer(names.STATUS_PENDING)}"
+
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
     """The next operations for the object of one name, to be carried out in order; empty: all is as it should be."""
@@ -271,7 +273,8 @@ def _carry(copy: Object | None, hub: Object, source: Origin, facts: Facts) -> li
         return [*doubles]
     if copy is None:
         waits = _restores(None, hub, facts)
-        return [Create("member", born(image, hub, (), waits_for_status=waits), "copy", _aim(image))]
+        body = born(image, hub, (), waits_for_status=waits)
+        return [Create("member", body, "copy", _aim(image), image.origin.cluster)]
     if is_deleting(copy):
         return _status(copy, hub, facts)
     return _maintain(copy, hub, image, facts)
@@ -330,15 +333,13 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
     ops = changes(image, copy, waits_for_status=_restores(copy, hub, facts))
     if not ops:
         return status
-    repair: list[Operation] = [Patch("member", guarded(ops, copy), "follow the origin", aim=_aim(image))]
-    known = _copied_from(copy, facts)
-    if facts.has_status and known is not None and known.generation == image.origin.generation and _fields_differ(ops):
-        message = (
-            f"this is a copy of an object of cluster {image.origin.cluster}: a change that was made here was undone. "
-            f"Change it on {image.origin.cluster}"
-        )
-        repair.append(Tell("member", "DriftRestored", message))
-    return repair if not status else [*status, *repair]
+    if all(op["path"] == _STATUS_PENDING_PATH for op in ops):
+        return [*status, Patch("member", guarded(ops, copy), "status is back")]
+    known, cluster = _copied_from(copy, facts), image.origin.cluster
+    same_origin = facts.has_status and known is not None and known.generation == image.origin.generation
+    drift = same_origin and _fields_differ(ops)
+    why, aim = "follow the origin", _aim(image)
+    return [*status, Patch("member", guarded(ops, copy), why, aim=aim, copy_of=cluster, drift=drift)]
 
 
 def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
@@ -351,7 +352,7 @@ def _orphan(copy: Object, facts: Facts) -> list[Operation]:
     known = _copied_from(copy, facts)
     if known is None or is_deleting(copy):
         return []
-    if known.uid in facts.tombstones:
+    if known.uid in map(names.buried_uid, facts.tombstones):
         return [_remove(copy, "its tombstone says that it was deleted on its origin", facts)]
     if known.uid in facts.ended:
         return [_remove(copy, "a creation that came late made it", facts, Proof("hub"))]
@@ -362,7 +363,7 @@ def _acknowledged(member: Object | None, facts: Facts) -> list[Operation]:
     known = _copied_from(member, facts) if member is not None else None
     present = known.uid if known is not None else ""
     proof = Proof("member", uid_of(member) if member is not None else "")
-    return [Acknowledge(uid, proof) for uid in sorted(facts.tombstones) if uid != present]
+    return [Acknowledge(name, proof) for name in sorted(facts.tombstones) if names.buried_uid(name) != present]
 
 
 # --- status -------------------------------------------------------------------------------------------------
