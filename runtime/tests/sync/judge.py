@@ -123,9 +123,11 @@ def _judge_removal(copy: Obj, hub: Obj | None, facts: Facts, operation: Delete |
     if source[1] != origin[1]:
         proven = operation.proof == Proof("hub", hub["metadata"]["uid"])
         need(proven, "a copy of another object goes when that is proven")
-        need(isinstance(operation, Patch) or operation.braked, "what has no evidence of its own is braked")
+        if isinstance(operation, Delete):
+            need(operation.braked == (origin[1] not in facts.tombstones), "what has no evidence of its own is braked")
         return
     need(going(hub), "a copy goes when its hub object goes")
+    need(operation.proof == Proof("hub", hub["metadata"]["uid"]), "that it is still the hub's object is proven")
     need(not facts.hub_kind_going, "a hub that loses the kind says nothing of the origin")
     theirs = source[0] != facts.hub_uid
     need(operation.alone == ("namespace" if theirs else "kind"), "that the hub loses nothing more is confirmed")
@@ -288,6 +290,7 @@ def _judge_letting_go(now: dict[str, Obj | None], facts: Facts, operation: Patch
     copied = member is not None and whose(member, facts.member_uid) == source
     losing = facts.hub_kind_going or (facts.hub_namespace_going and source[0] != facts.hub_uid)
     need(not copied or losing, "a member that has a copy does not let go of the hub object")
+    need(not (losing and operation.ends), "what the hub loses as a whole has not ended")
 
 
 def _judge_bury(now: dict[str, Obj | None], facts: Facts, operation: Bury) -> None:
@@ -301,14 +304,16 @@ def _judge_bury(now: dict[str, Obj | None], facts: Facts, operation: Bury) -> No
         need(set(operation.pending) == facts.members - {facts.member}, "a loss may have reached every member")
         return
     need(operation.pending, "a tombstone is for somebody")
-    need(set(operation.pending) <= facts.given_up, "only members that were waited for long enough are written to")
+    need(set(operation.pending) & facts.given_up, "only for members that were waited for long enough is one written")
     need(hub is not None and going(hub), "only what goes is buried")
     assert hub is not None
     need(whose(hub, facts.hub_uid) == (facts.member_uid, operation.origin_uid), "each buries its own")
     alive = member is not None and member["metadata"]["uid"] == operation.origin_uid and not going(member)
     need(not alive, "the living are not buried")
-    away = {names.finalizer_of(m) for m in operation.pending}
-    need(away <= set(finalizers(hub)), "whoever has let go needs no tombstone")
+    holders = {m for m in facts.members if names.finalizer_of(m) in finalizers(hub)}
+    need(
+        set(operation.pending) == holders, "whoever has let go needs no tombstone, and there is but one for the others"
+    )
     need(member is not None or operation.proof == Proof("member"), "absence is proven before it buries")
 
 

@@ -136,6 +136,33 @@ def test_where_members_may_have_kept_their_copies_the_tombstone_is_for_all_of_th
     assert plan(east["a"], None, alone) == [release]
 
 
+def test_who_goes_away_after_the_tombstone_was_written_hears_of_the_deletion_as_well() -> None:
+    world = World(random.Random(1), members=("east", "south", "west"))
+    world.members["east"].create(new_object("a", 1))
+    world.settle(("a",))
+    world.away = {"west"}
+    facts = replace(world.facts("east", "a"), given_up=frozenset({"west"}))
+    for cluster in (world.members["east"], world.hub):
+        cluster.delete("a", cluster.objects["a"]["metadata"]["uid"])
+    bury, strip = plan(world.members["east"].objects["a"], world.hub.objects["a"], facts)
+    assert isinstance(bury, Bury)
+    assert bury.pending == ("south", "west")
+    assert isinstance(strip, Patch)
+    assert strip.patch[-1]["value"] == ["tmc.io/south"], "south is at work and is waited for"
+
+
+def test_what_a_tombstone_names_is_not_held_back_by_the_brake() -> None:
+    world = world_with()
+    copy = world.members["west"].objects["a"]
+    uid = world.members["east"].objects["a"]["metadata"]["uid"]
+    facts, of_hub = world.facts("west", "a"), world.hub.objects["a"]["metadata"]
+    marks = {**of_hub["annotations"], names.ORIGIN_UID: "another"}
+    hub = {**world.hub.objects["a"], "metadata": {**of_hub, "annotations": marks}}
+    for stones, braked in ((frozenset[str](), True), (frozenset({f"{uid}.east"}), False)):
+        (removal,) = [op for op in plan(copy, hub, replace(facts, tombstones=stones)) if isinstance(op, Delete)]
+        assert removal.braked is braked
+
+
 def test_a_member_that_left_the_fabric_is_not_waited_for() -> None:
     world = world_with()
     del world.members["west"]

@@ -216,20 +216,20 @@ def _withdraw(own: Object, hub: Object, facts: Facts) -> list[Operation]:
 def _give_up_waiting(hub: Object, facts: Facts, *, bury: bool, proof: Proof | None = None) -> list[Operation]:
     """Members that are away are told by a tombstone, so that the name becomes free in bounded time.
 
+    It names all that hold the hub copy: there is one for each object, and who is waited for now may be away next.
     Members that have left the fabric are not waited for. A hub copy that was deleted while its origin object lives is
     stripped without a tombstone: it will be made anew.
     """
     held = finalizers_of(hub)
-    waited_for = [f for f in held if f in {names.finalizer_of(m) for m in facts.members - facts.given_up}]
-    given_up = [f for f in held if f in {names.finalizer_of(m) for m in facts.members & facts.given_up}]
+    holders = {m for m in facts.members if names.finalizer_of(m) in held}
+    waited_for = {names.finalizer_of(m) for m in holders - facts.given_up}
     left = [f for f in held if f in waited_for or not f.startswith(names.PREFIX)]
     if facts.quarantined or len(left) == len(held):
         return []
     strip = Patch("hub", guarded(with_finalizers(hub, left), hub), "not waited for", proof=proof)
-    if not (bury and given_up):
+    if not (bury and holders & facts.given_up):
         return [strip]
-    pending = tuple(sorted(f.removeprefix(names.PREFIX) for f in given_up))
-    return [Bury(_hub_origin(hub, facts).uid, pending, proof), strip]
+    return [Bury(_hub_origin(hub, facts).uid, tuple(sorted(holders)), proof), strip]
 
 
 def _push(own: Object, hub: Object, facts: Facts) -> list[Operation]:
@@ -247,18 +247,18 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         known = _copied_from(copy, facts)
         if known is not None and known.uid != source.uid:
             why = "the hub gave its name to another object"
-            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)), braked=True)]
+            return [_remove(copy, why, facts, Proof("hub", uid_of(hub)), braked=not _is_buried(known, facts))]
         if is_deleting(hub) and _no_evidence(source, facts):
             return _let_go(hub, facts, instead=uid_of(copy))
         if is_deleting(hub):
             alone: Scope = "kind" if source.cluster_uid == facts.hub_uid else "namespace"
-            return [_remove(copy, "deleted on its origin", facts, alone=alone)]
+            return [_remove(copy, "deleted on its origin", facts, Proof("hub", uid_of(hub)), alone=alone)]
     if is_deleting(hub):
         if copy is not None:
             return _status(copy, hub, facts)
         if source.cluster_uid == facts.member_uid:  # our finalizer was torn off the origin object: nobody else waits
             return _give_up_waiting(hub, facts, bury=True, proof=Proof("member"))
-        return _let_go(hub, facts)
+        return _let_go(hub, facts, ends="" if _no_evidence(source, facts) else source.uid)
     if source.cluster_uid == facts.member_uid:  # without its origin object: that absence is no evidence
         late = copy is None and source.uid in facts.ended
         return [Delete("hub", uid_of(hub), "made by a creation that came late", Proof("member"))] if late else []
@@ -342,9 +342,11 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
     return [*status, Patch("member", guarded(ops, copy), why, aim=aim, copy_of=cluster, drift=drift)]
 
 
-def _let_go(hub: Object, facts: Facts, *, instead: str = "") -> list[Operation]:
-    """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name here."""
-    ends = "" if instead else _hub_origin(hub, facts).uid
+def _let_go(hub: Object, facts: Facts, *, instead: str = "", ends: str = "") -> list[Operation]:
+    """Acknowledge the deletion: no copy is here (any more); `instead` is the uid of what has its name here.
+
+    `ends` is the uid of the origin, unless the deletion says nothing of that.
+    """
     return [*let_go(hub, facts.member, facts.members, Proof("member", instead), ends=ends)]
 
 
@@ -352,11 +354,15 @@ def _orphan(copy: Object, facts: Facts) -> list[Operation]:
     known = _copied_from(copy, facts)
     if known is None or is_deleting(copy):
         return []
-    if known.uid in map(names.buried_uid, facts.tombstones):
+    if _is_buried(known, facts):
         return [_remove(copy, "its tombstone says that it was deleted on its origin", facts)]
     if known.uid in facts.ended:
         return [_remove(copy, "a creation that came late made it", facts, Proof("hub"))]
     return []
+
+
+def _is_buried(known: Origin, facts: Facts) -> bool:
+    return known.uid in map(names.buried_uid, facts.tombstones)
 
 
 def _acknowledged(member: Object | None, facts: Facts) -> list[Operation]:
