@@ -9,7 +9,7 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -81,7 +81,11 @@ class Lab:
             self._snapshots[name, cluster] = await admin.request("GET", queue_path())
 
     def snapshot(self, name: str, cluster: str) -> dict[str, Any] | None:
-        return self._snapshots.get((name, cluster))
+        """None when there is none, or nothing has changed since: that is no old list."""
+        taken = self._snapshots.get((name, cluster))
+        if taken is None or versions(taken["items"]) == versions(self.audit.objects[cluster].values()):
+            return None
+        return taken
 
     def partition(self, fault: Fault) -> None:
         chosen = [link for link in self.links.values() if matches(link, fault.do.get("links", ["*"]))]
@@ -167,6 +171,10 @@ class Lab:
         for link in self.links.values():
             link.mend()
             link.silent_until = 0.0
+
+
+def versions(objects: Iterable[dict[str, Any]]) -> dict[str, str]:
+    return {obj["metadata"]["uid"]: obj["metadata"]["resourceVersion"] for obj in objects}
 
 
 def matches(link: Link, wanted: list[str]) -> bool:

@@ -160,17 +160,22 @@ class Armed:
         self._seen: Counter[int] = Counter()
 
     def due(self, call: Call) -> list[Fault]:
-        """The faults that this call meets; asking counts it."""
+        """The faults that this call meets; asking counts it. Of an old list only the proxy knows: see `met`."""
         found: list[Fault] = []
         for index, fault in enumerate(self.plan.faults):
             if not fault.on.fits(call, self.namespace):
                 continue
             self._seen[index] += 1
             if fault.on.nth <= self._seen[index] < fault.on.nth + fault.on.count:
-                self.fired[index] += 1
-                self.first_fired = self.first_fired or time.monotonic()
                 found.append(fault)
+                if fault.action != "stale":
+                    self.met(fault)
         return found
+
+    def met(self, fault: Fault) -> None:
+        """It has happened."""
+        self.fired[self.plan.faults.index(fault)] += 1
+        self.first_fired = self.first_fired or time.monotonic()
 
     @property
     def all_fired(self) -> bool:

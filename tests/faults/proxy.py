@@ -196,12 +196,13 @@ class Link:
         return response
 
     def _stale(self, request: web.BaseRequest, call: Call, fault: Fault) -> web.Response | None:
-        """A list as the snapshot has it; None when this is none, or there is no snapshot yet."""
+        """A list as the snapshot has it; None when this is none, or there is none that is older than the truth."""
         if fault.action != "stale" or call.verb != "LIST" or call.resource != "taskqueues":
             return None
         listed = self.world.snapshot(fault.do["stale"], self.cluster)
-        if listed is None:
+        if listed is None or self.world.armed is None:
             return None
+        self.world.armed.met(fault)
         if self._held_in is not self.world.armed:  # once a run: a comparison lists again every floor
             self._held_in = self.world.armed
             self.silent_until = time.monotonic() + fault.do.get("hold", 0.0)

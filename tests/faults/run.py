@@ -104,10 +104,13 @@ class Runner:
             outcome.problems += differences(reference, self.state(user))
         outcome.state = self.state(user)
 
-    async def end_batch(self) -> list[str]:
-        """Nothing is lost or written any more, and what its users delete goes everywhere; then start afresh."""
+    async def end_batch(self, quiet_seconds: float = 0.0) -> list[str]:
+        """Nothing is lost or written any more, and what its users delete goes everywhere; then start afresh.
+
+        `quiet_seconds`: for at least so long nothing is written.
+        """
         problems = [text for user in self.users for text in lost(user)]
-        problems += await self._restless()
+        problems += await self._restless(quiet_seconds)
         problems += await self._clean_up()
         problems += [str(each) for each in self.lab.audit.judge.violations[self._told :]]
         self._told = 0
@@ -117,13 +120,13 @@ class Runner:
         self.users.clear()
         return problems
 
-    async def _restless(self) -> list[str]:
+    async def _restless(self, seconds: float) -> list[str]:
         """Writes that come after everything has settled: all members are ready again, and then nothing is written."""
         if unready := await self._await_ready():
             return [f"not ready again: {each}" for each in unready]
         await self._await_silence(SETTLED_FLOORS * self.lab.floor)
         since = time.monotonic()
-        await asyncio.sleep(QUIET_FLOORS * self.lab.floor)
+        await asyncio.sleep(max(seconds, QUIET_FLOORS * self.lab.floor))
         self.quiet_seconds += time.monotonic() - since
         return [f"restless: {entry.call}" for entry in self.lab.journal if entry.at > since and is_news(entry)]
 

@@ -198,6 +198,17 @@ async def test_an_answer_may_be_cut_short_slow_or_late(bench: Bench) -> None:
     assert bench.world.served == 2 + 1
 
 
+async def test_a_list_that_is_not_old_is_no_fault(bench: Bench) -> None:
+    bench.arm("LIST", stale="old")
+    assert (await bench.listed())["metadata"]["resourceVersion"] == "9"
+    assert bench.world.armed
+    assert not bench.world.armed.all_fired
+    bench.world.old = {"metadata": {"resourceVersion": "1"}, "items": [ITEM]}
+    bench.arm("LIST", stale="old")
+    await bench.listed()
+    assert bench.world.armed.all_fired
+
+
 async def test_an_old_list_is_served_whole_or_as_metadata(bench: Bench) -> None:
     bench.world.old = {"metadata": {"resourceVersion": "1"}, "items": [ITEM]}
     bench.arm("LIST", stale="old")
