@@ -274,7 +274,7 @@ async def test_an_idle_fabric_writes_nothing_but_leases(fabric: Fabric, clusters
     await completed_everywhere(clusters, name)
     await asyncio.sleep(3)  # the last status writes settle; what is measured is the time after
     before = _writes(fabric)
-    await asyncio.sleep(8)  # four floors
+    await asyncio.sleep(20)  # ten floors
     after = _writes(fabric)
     idle = {what: n - before.get(what, 0) for what, n in after.items() if n != before.get(what, 0)}
     assert {what for what in idle if "leases" not in what[1]} == set()

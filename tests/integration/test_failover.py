@@ -29,7 +29,7 @@ from tests.integration.test_fabric import (
     queue,
     shown,
 )
-from tests.integration.test_move_processor import Observer, finished_by_east, observers, recorded
+from tests.integration.test_move_processor import Observer, done, done_again, finished_by_east, observers
 from tmc.api.client import ApiClient
 from tmc.api.errors import Forbidden
 from tmc.api.kubeconfig import load_kubeconfig
@@ -104,12 +104,7 @@ async def test_a_candidate_takes_over_what_a_lost_member_worked_on(
         for name, statuses in observer.seen.items():
             progress = [status.get("completedTasks", 0) for status in statuses]
             assert progress == sorted(progress), f"progress of {name} went back on {cluster}: {progress}"
-    known_twice = {
-        what: n
-        for what, n in recorded(fabric.state_dir / "logs", set(names)).items()
-        if n > 1 and what[1] in known[what[0].partition("/")[2]]
-    }
-    assert not known_twice, f"tasks that the hub knew to be done and that were recorded as done again: {known_twice}"
+    assert not done_again(fabric.state_dir / "logs", known)
     await no_candidate_takes_over(fabric)
     fabric.play_or_fail("move-processor", "-e", "tmc_processor=west", *ON)
     await eventually(lambda: news(hub, "Moved"), "the condition FailedOver is taken back")
@@ -123,12 +118,6 @@ def slow(name: str) -> Obj:
     for task in made["spec"]["tasks"]:
         task["simulate"] = {"duration": "500ms"}
     return made
-
-
-def done(obj: Obj | None) -> dict[str, Obj]:
-    """The tasks that succeeded, as the hub shows them, by name."""
-    tasks = ((obj or {}).get("status") or {}).get("tasks") or []
-    return {task["name"]: task for task in tasks if task["state"] == "Succeeded"}
 
 
 async def begun(hub: ApiClient, names: list[str]) -> bool:

@@ -93,6 +93,7 @@ async def test_an_old_processor_that_wakes_up_changes_nothing(
     await eventually(lambda: begun(clusters, names), "some work is done, and some is not")
     for program in OLD:
         os.kill(fabric.pid(program), signal.SIGSTOP)
+    known = {name: done(await shown(clusters["kcp"], name)) for name in names}
 
     said = await asyncio.to_thread(
         fabric.play_or_fail, "move-processor", "-e", "tmc_processor=east", "--limit", "!west"
@@ -107,10 +108,9 @@ async def test_an_old_processor_that_wakes_up_changes_nothing(
         assert everywhere["kcp"]["status"] == seen[name], "west, which woke up, changed what the hub says"
     for cluster, observer in observed.items():
         for name, statuses in observer.seen.items():
-            done = [status.get("completedTasks", 0) for status in statuses]
-            assert done == sorted(done), f"progress of {name} went back on {cluster}: {done}"
-    twice = {what: n for what, n in recorded(fabric.state_dir / "logs", set(names)).items() if n > 1}
-    assert not twice, f"tasks that were recorded as done more than once: {twice}"
+            progress = [status.get("completedTasks", 0) for status in statuses]
+            assert progress == sorted(progress), f"progress of {name} went back on {cluster}: {progress}"
+    assert not done_again(fabric.state_dir / "logs", known)
     for name, origin in origins.items():
         await delete(clusters[origin], name)
         await gone_everywhere(clusters, name)
@@ -118,8 +118,7 @@ async def test_an_old_processor_that_wakes_up_changes_nothing(
 
 async def begun(clients: Clients, names: list[str]) -> bool:
     found = [await shown(clients["kcp"], name) for name in names]
-    done = [(obj or {}).get("status", {}).get("completedTasks", 0) for obj in found]
-    return 0 < sum(done) < QUEUES * TASKS
+    return 0 < sum(len(done(obj)) for obj in found) < QUEUES * TASKS
 
 
 async def finished_by_east(clients: Clients, name: str) -> Obj | None:
@@ -135,7 +134,21 @@ def recorded(logs: Path, queues: set[str]) -> Counter[tuple[str, str]]:
     for log in logs.glob("taskqueue-controller-*"):
         for line in log.read_text(errors="replace").splitlines():
             entry = json.loads(line) if line.startswith("{") else {}
-            mine = str(entry.get("queue", "")).partition("/")[2] in queues
-            if mine and entry.get("message") == "recorded" and entry.get("state") == "Succeeded":
-                found[str(entry["queue"]), str(entry["task"])] += 1
+            name = str(entry.get("queue", "")).partition("/")[2]
+            if name in queues and entry["msg"] == "recorded" and entry["state"] == "Succeeded":
+                found[name, str(entry["task"])] += 1
     return found
+
+
+def done(obj: Obj | None) -> dict[str, Obj]:
+    """The tasks that succeeded, as a status shows them, by name."""
+    tasks = ((obj or {}).get("status") or {}).get("tasks") or []
+    return {task["name"]: task for task in tasks if task["state"] == "Succeeded"}
+
+
+def done_again(logs: Path, known: dict[str, dict[str, Obj]]) -> dict[tuple[str, str], int]:
+    """Tasks of which the hub knew that they were done, and which were recorded as done once more."""
+    counts = recorded(logs, set(known))
+    told = {(name, task) for name, tasks in known.items() for task in tasks}
+    assert told <= counts.keys(), "the logs do not show who did what"
+    return {what: times for what, times in counts.items() if times > 1 and what[1] in known[what[0]]}

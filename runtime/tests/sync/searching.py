@@ -29,7 +29,6 @@ class Found:
     at_rest: int = 0
     plans: int = 0
     deepest: int = 0
-    complete: bool = True
 
 
 @dataclass
@@ -74,9 +73,7 @@ class Search:
                 if nxt in under_way:
                     need(self._blind(nxt), "the syncers never come to rest")
                 elif nxt not in done:
-                    if len(done) + len(path) >= self.limit:
-                        found.complete = False
-                        continue
+                    need(len(done) + len(path) < self.limit, f"more than {self.limit:,} states: not searched whole")
                     under_way[nxt] = self._after(nxt)
                     path.append(nxt)
                     found.deepest = max(found.deepest, len(path))

@@ -245,7 +245,7 @@ def test_what_is_held_twice_is_held_once() -> None:
     assert world.writes == before + 1
 
 
-def test_drift_is_undone_and_told() -> None:
+def test_drift_is_undone_and_known_as_such() -> None:
     world = world_with()
     world.members["west"].write("a", lambda o: o["spec"].update(value=99, extra=1))
     operations = plan(world.members["west"].objects["a"], world.hub.objects["a"], world.facts("west", "a"))
