@@ -52,14 +52,19 @@ class Audit:
         return answer
 
     async def follow(self, admin: Admin) -> None:
-        """Never returns: an audit that misses events would prove nothing."""
+        """Never returns: an audit that misses events would prove nothing.
+
+        An API server ends the watch of a reader that is too slow for it; the next one begins where that ended.
+        """
         try:
             listed = await admin.request("GET", queue_path())
             self.objects[admin.name] = {key_of(obj): obj for obj in listed["items"]}
             self._changed.set()
-            async for event in admin.watch(queue_path(), listed["metadata"]["resourceVersion"]):
-                self._take(admin.name, event)
-            raise RuntimeError(f"the watch of {admin.name} ended")
+            version = listed["metadata"]["resourceVersion"]
+            while True:
+                async for event in admin.watch(queue_path(), version):
+                    self._take(admin.name, event)
+                    version = event["object"]["metadata"]["resourceVersion"]
         except Exception as error:
             self._failed = error
             self._changed.set()
