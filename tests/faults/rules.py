@@ -65,7 +65,8 @@ class Shown:
 class Judge:
     """Feed it every event of every cluster. `released` are the uids that users have asked to delete, before they do.
 
-    `brought_back` are origin uids that a fault itself creates anew: they must go again, but they may be seen.
+    `brought_back` are origin uids that a fault itself creates anew, or that an API server let go past our finalizers:
+    copies of them must go again, but they may be seen.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,8 @@ class Judge:
         self._no_wrongful_delete(kind, obj, where)
         if kind == "DELETED":
             self._gone.setdefault(metadata["uid"], at)
+            if not metadata.get("deletionTimestamp") and metadata.get("finalizers"):
+                self.brought_back.add(metadata["uid"])  # past a finalizer: kubernetes/kubernetes issue 77988
             return
         self._no_resurrection(kind, obj, where, at)
         self._clean_copy(cluster, obj, where)

@@ -114,6 +114,14 @@ def test_a_copy_that_comes_back_is_seen() -> None:
     assert judged(gone, back, released="o", apart=LATE_SECONDS * 2) == ["resurrection"]
 
 
+def test_a_copy_of_what_an_api_server_let_go_past_our_finalizer_may_be_seen() -> None:
+    held = queue("o")
+    held["metadata"]["finalizers"] = ["tmc.io/sync"]
+    back = ("west", "ADDED", queue("w", "o"))
+    assert judged(("east", "DELETED", held), back, released="o", apart=LATE_SECONDS * 2) == []
+    assert judged(("east", "DELETED", queue("o")), back, released="o", apart=LATE_SECONDS * 2) == ["resurrection"]
+
+
 def test_a_copy_whose_creation_comes_late_may_be_seen_again() -> None:
     late, judge = queue("", "o"), Judge()
     del late["metadata"]["uid"]

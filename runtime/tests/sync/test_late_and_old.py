@@ -29,6 +29,22 @@ def lists_once_more(trio: Trio, behind: str, old: Object) -> list[Call]:
     return asked
 
 
+@pytest.mark.parametrize("origin", ["east", "kcp"])
+async def test_a_deletion_that_overtakes_our_finalizer_is_a_deletion(origin: str) -> None:
+    """As API servers may do it when both requests come at once (kubernetes/kubernetes issue 77988)."""
+    async with running() as trio:
+        trio.create(origin)
+        await trio.everywhere()
+        api = trio.apis[origin]
+        gone = api.objects[WIDGETS.name].pop(("default", "w"))
+        api.version += 1
+        assert gone["metadata"]["finalizers"]
+        api._tell("DELETED", WIDGETS, gone | {"metadata": gone["metadata"] | {"resourceVersion": str(api.version)}})
+        await trio.nowhere()
+        trio.create("west")
+        await trio.everywhere()
+
+
 @pytest.mark.parametrize(("held_back", "by"), [("kcp", "east"), ("west", "west")])
 async def test_a_creation_that_comes_late_does_not_bring_back_what_ended(held_back: str, by: str) -> None:
     """As a network may do it: the client has given up, and made the copy by another request."""

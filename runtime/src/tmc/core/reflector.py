@@ -71,6 +71,7 @@ class Reflector:
     ``last_contact``: ``time.monotonic()`` of the last sign of life.
     ``tempo``, ``phase``: comparisons are ``tempo`` of a floor apart (0.9 to 1; chosen at random unless given).
     Reflectors that start together with one tempo and different phases (0 to 1) do not compare at the same moment.
+    ``on_deleted`` gets an object that was held as it was at its end, when a watch has told of that.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Reflector:
         label_selector: str = "",
         tempo: float | None = None,
         phase: float = 0.0,
+        on_deleted: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.resource = resource
         self.cluster = client.connection.name
@@ -97,6 +99,7 @@ class Reflector:
         self.stats = self._vitals.counters(("reflector", self.cluster, resource.name), ReflectorStats)
         self._client = client
         self._on_change = on_change
+        self._on_deleted = on_deleted
         self._floor = floor
         self._namespace = namespace
         self._selectors = {"field_selector": field_selector, "label_selector": label_selector}
@@ -300,6 +303,8 @@ class Reflector:
         key, version = key_of(event.object), version_of(event.object)
         if event.type == "DELETED":
             news = self.store.observe_deletion(key, version)
+            if news and self._on_deleted is not None:
+                self._on_deleted(event.object)
         else:
             news = self.store.observe(event.object)
         self._complete_up_to(version.resource_version)

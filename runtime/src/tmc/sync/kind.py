@@ -23,7 +23,7 @@ from tmc.sync.executor import Executor, Outcome
 from tmc.sync.fabric import Fabric
 from tmc.sync.facts import Facts
 from tmc.sync.fights import Fights, news
-from tmc.sync.objects import Object, is_deleting, is_outline, marked_origin, metadata, uid_of
+from tmc.sync.objects import Object, finalizers_of, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Side, Tell
 from tmc.sync.planner import plan
 from tmc.sync.synced_kind import SyncedKind
@@ -54,6 +54,7 @@ class KindSyncer:
         self._reflectors: dict[Side, Reflector] = {
             side: Reflector(
                 ends.clients[side], resources[side], on_change=partial(self._noticed, side), floor=floor,
+                on_deleted=partial(self._deleted, side),
                 tempo=tempo, phase=phase,  # the two never compare at the same moment
             )
             for side, phase in PHASES.items()
@@ -91,6 +92,18 @@ class KindSyncer:
     def _noticed(self, side: Side, key: ObjectKey) -> None:
         self._waiting.noticed(key, side)
         self._queue.add(key)
+
+    def _deleted(self, side: Side, obj: Object) -> None:
+        """An origin object that went at once, though we held it, has ended, and what was made of it meanwhile goes.
+
+        An API server lets a DELETE overtake a finalizer that is being added (kubernetes/kubernetes issue 77988).
+        """
+        mine = names.SYNC_FINALIZER if side == "member" else names.finalizer_of(self._ends.member)
+        origin = marked_origin(obj)
+        here = self._ends.member_uid if side == "member" else self._ends.hub_uid
+        is_origin = origin is None or origin.cluster_uid == here
+        if is_origin and mine in finalizers_of(obj) and not is_deleting(obj):
+            self._ended.add(uid_of(obj))
 
     def faults(self) -> frozenset[Side]:
         """The clusters on which the kind cannot be followed at present."""

@@ -261,7 +261,7 @@ def _guest(copy: Object | None, hub: Object, facts: Facts) -> list[Operation]:
         return _let_go(hub, facts, ends="" if _no_evidence(source, facts) else source.uid)
     if source.cluster_uid == facts.member_uid:  # without its origin object: that absence is no evidence
         late = copy is None and source.uid in facts.ended
-        return [Delete("hub", uid_of(hub), "made by a creation that came late", Proof("member"))] if late else []
+        return [Delete("hub", uid_of(hub), "made of what has ended", Proof("member"))] if late else []
     return [] if is_outline(copy, hub) else _carry(copy, hub, source, facts)
 
 
@@ -357,7 +357,7 @@ def _orphan(copy: Object, facts: Facts) -> list[Operation]:
     if _is_buried(known, facts):
         return [_remove(copy, "its tombstone says that it was deleted on its origin", facts)]
     if known.uid in facts.ended:
-        return [_remove(copy, "a creation that came late made it", facts, Proof("hub"))]
+        return [_remove(copy, "made of what has ended", facts, Proof("hub"))]
     return []
 
 
