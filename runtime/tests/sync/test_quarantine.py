@@ -7,12 +7,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from runtime.tests.fakeapi import Call
 from runtime.tests.sync.fabric_lab import KIND, Fabric, fabric, widget
 from runtime.tests.sync.trio import WIDGETS
 from runtime.tests.waiting import eventually
 from tmc.api.resource import NAMESPACES
-from tmc.sync.fabric import SYNCED_RESOURCES
+from tmc.sync.fabric import BRAKED, SYNCED_RESOURCES
+from tmc.sync.objects import annotations_of
 
 Object = dict[str, Any]
 
@@ -108,6 +111,29 @@ async def test_a_brake_that_is_on_is_noted_said_and_released_by_taking_the_note_
         assert "more than 3 of" in both.mirror_note("deletions-braked")
         both.annotate_mirror("deletions-braked", None)
         await eventually(lambda: both.condition("DeletionBraked") == ("False", "WithinLimits"))
+        assert brake.allows("uid-3", 10)
+
+
+async def test_a_brake_whose_note_was_written_and_the_answer_lost_is_released_at_the_first_go() -> None:
+    async with fabric() as both:
+        await settled(both)
+
+        async def lose_the_answer(call: Call) -> web.StreamResponse:
+            await both.member.api._answer(call)
+            assert call.request.transport is not None
+            call.request.transport.close()
+            return web.Response()
+
+        both.member.api.intercept(lose_the_answer, "PATCH", SYNCED_RESOURCES.name)
+        engine = both.syncers[-1]._fabric
+        brake = engine.brake(KIND)
+        assert [brake.allows(f"uid-{n}", 10) for n in range(4)] == [True, True, True, False]
+        await eventually(lambda: BRAKED in annotations_of(engine.mirror(KIND) or {}), "the watch shows the note")
+        await eventually(lambda: len(engine._mirror_queue) == 0, "nothing is left to write")
+        await eventually(lambda: both.condition("DeletionBraked")[0] == "True", "it is said")
+        both.annotate_mirror("deletions-braked", None)
+        await eventually(lambda: both.condition("DeletionBraked") == ("False", "WithinLimits"), "it is released")
+        assert both.mirror_note("deletions-braked") == ""
         assert brake.allows("uid-3", 10)
 
 

@@ -292,7 +292,8 @@ class Fabric:
         if not brake.message:
             return
         if BRAKED in annotations_of(mirror):
-            self._on_change()  # it was on before this process began
+            brake.noted = True  # before this process began, or by a write whose answer was lost
+            self._on_change()
             return
         if brake.noted:
             log.warning("deletions that were held back are let through", extra={"kind": key.name})
