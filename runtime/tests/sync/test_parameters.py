@@ -95,7 +95,7 @@ async def test_a_new_processor_is_mirrored_when_its_copies_are_level(pair: Pair)
         assert pair.data["processor"] == "west"
     async with pair.running() as fabric:  # what has still to be done survives the process
         await eventually(lambda: fabric.takes_over(KIND))
-        fabric.levelled(KIND)
+        fabric.levelled(KIND, 2)
         await eventually(lambda: pair.data == {"processor": "east", "epoch": "2", "statusWriters": ""})
         assert pair.member.get(SYNCED_RESOURCES, KIND)["spec"]["processor"] == "east"
         await eventually(lambda: not fabric.takes_over(KIND))
@@ -125,7 +125,10 @@ async def test_who_is_the_processor_again_stands_by_until_its_copies_are_level(p
         await eventually(lambda: fabric.takes_over(KIND))
         assert pair.member.get(SYNCED_RESOURCES, KIND)["spec"]["processor"] == "kcp", "nor does its controller"
         await fabric.stand_by(KIND)
-        fabric.levelled(KIND)
+        fabric.levelled(KIND, 2)
+        await eventually(lambda: len(fabric._mirror_queue) == 0)
+        assert fabric.takes_over(KIND), "that was before another one had it"
+        fabric.levelled(KIND, 4)
         await eventually(lambda: (pair.data["processor"], pair.data["epoch"]) == ("east", "4"))
         await eventually(lambda: not fabric.takes_over(KIND))
 
@@ -137,12 +140,12 @@ async def test_no_kind_is_level_with_a_hub_that_is_not_trusted(pair: Pair) -> No
     async with pair.running(hub_uid="another") as fabric:
         await eventually(lambda: fabric.takes_over(KIND))
         await fabric.stand_by(KIND)
-        fabric.levelled(KIND)
+        fabric.levelled(KIND, 2)
         pair.member.put(SYNCED_RESOURCES, {**declared(), "metadata": {"name": KIND, "annotations": {}}})
         await eventually(lambda: not fabric.quarantined)
         await eventually(lambda: len(fabric._mirror_queue) == 0)
         assert pair.data["processor"] == "west", "its status has still to come down"
-        fabric.levelled(KIND)
+        fabric.levelled(KIND, 2)
         await eventually(lambda: pair.data["processor"] == "east")
 
 

@@ -66,10 +66,13 @@ class Known:
     def takes_over(self, _name: str) -> bool:
         return self.mirror_lags
 
+    def term(self, _name: str) -> int | None:
+        return None if self.quarantined else 2
+
     async def stand_by(self, _name: str) -> None:
         pass
 
-    def levelled(self, _name: str) -> None:
+    def levelled(self, _name: str, _epoch: int) -> None:
         self.mirror_lags = False
 
 

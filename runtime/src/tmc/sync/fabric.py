@@ -258,13 +258,16 @@ class Fabric:
             self._mirror.store.remember(mirror)
         await keep_parameters(client, mirror)
 
-    def levelled(self, name: str) -> None:
-        """The copies of a kind that this member takes over are level with the hub: its controller may begin."""
-        key = ObjectKey("", name)
-        kind = self._kinds.store.get(key)
-        if kind is not None and not self.quarantined:  # a hub that is not trusted was not followed
-            self._levelled[name] = kind["spec"]["epoch"]
-            self._mirror_queue.add(key)
+    def term(self, name: str) -> int | None:
+        """The epoch of a kind as the hub says it; None: it says none, or is not trusted and not followed."""
+        kind = self.declaration(name)
+        return None if kind is None or self.quarantined else int(kind["spec"]["epoch"])
+
+    def levelled(self, name: str, epoch: int) -> None:
+        """The copies of a kind are level with the hub as of this epoch: if it still is, its controller may begin."""
+        if self.term(name) == epoch:
+            self._levelled[name] = epoch
+            self._mirror_queue.add(ObjectKey("", name))
 
     @staticmethod
     def _objects(reflector: Reflector) -> list[Object]:

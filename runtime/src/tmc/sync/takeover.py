@@ -6,6 +6,9 @@ The hub may show more than the copies here do, which were behind or whose syncer
 progress would go back. Until every copy is level, the mirror of the kind on this member names another processor: nobody
 works here, and a syncer that is started anew meanwhile knows that it has to begin with this. So it is, too, when the
 mirror names this member for an older term, and the hub has had another processor since.
+
+What is looked at is level for the term of that look alone. When the term changes, or the hub is not trusted for a while,
+before all were looked at, the next processor's status or none may have come down instead: then all are looked at anew.
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ class Mirrors(Protocol):
 
     def takes_over(self, name: str) -> bool: ...
 
+    def term(self, name: str) -> int | None: ...
+
     async def stand_by(self, name: str) -> None: ...
 
-    def levelled(self, name: str) -> None: ...
+    def levelled(self, name: str, epoch: int) -> None: ...
 
 
 class TakeOver:
@@ -49,12 +54,18 @@ class TakeOver:
         self._read_hub = read_hub
         self._look = look
         self._noticed = asyncio.Event()
+        self._term: int | None = None  # in which the pass was begun; None: it is of no use any more
         self._behind: set[ObjectKey] = set()
         self._untried: set[ObjectKey] = set()
 
     def notice(self) -> None:
         """Something about the fabric changed."""
+        self._look_at_term()
         self._noticed.set()
+
+    def _look_at_term(self) -> None:
+        if self._mirrors.term(self._name) != self._term:
+            self._term = None
 
     def holds(self, key: ObjectKey) -> bool:
         """Whether the status of this object comes down, although the hub names this member as the processor."""
@@ -66,8 +77,10 @@ class TakeOver:
         while True:
             await self._noticed.wait()
             self._noticed.clear()
-            if not self._mirrors.takes_over(self._name) or self._untried:
+            term = self._mirrors.term(self._name)
+            if term is None or not self._mirrors.takes_over(self._name) or self._untried:
                 continue
+            self._term = term
             try:
                 await self._mirrors.stand_by(self._name)
                 self._begin(await self._read_hub())
@@ -90,6 +103,7 @@ class TakeOver:
 
     def looked_at(self, key: ObjectKey, *, level: bool) -> None:
         """One object that is in trouble does not hold up the others: it stays behind alone."""
+        self._look_at_term()
         if level:
             self._behind.discard(key)
         if key in self._untried:
@@ -98,5 +112,9 @@ class TakeOver:
 
     def _finish(self) -> None:
         if not self._untried:
+            self._look_at_term()
+            if self._term is None:
+                self._noticed.set()
+                return
             log.info("took over", extra={"kind": self._name, "behind": len(self._behind)})
-            self._mirrors.levelled(self._name)
+            self._mirrors.levelled(self._name, self._term)
