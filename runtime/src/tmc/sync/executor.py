@@ -4,7 +4,8 @@
 
 Nothing is retried blindly. A refusal that means "your view is old" (409, a proof that fails, a patch's own `test` that
 fails) reads the object afresh and asks for a new plan; a refusal that means "never like this" (403, any other 422, 413)
-is told to the user and tried again rarely; all else is raised, and the work queue backs off.
+is told to the user and tried again rarely (`refusals.py`), and what does not rest on it goes on meanwhile; all else is
+raised, and the work queue backs off.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from enum import Enum, auto
 from typing import NoReturn
 
@@ -27,6 +27,7 @@ from tmc.core.keys import ObjectKey
 from tmc.core.store import MOST_LEVELS, Store
 from tmc.core.workqueue import RetryAfter
 from tmc.sync import names
+from tmc.sync.abreast import carries_over
 from tmc.sync.ends import Ends
 from tmc.sync.fabric import TOMBSTONES, tombstone_body
 from tmc.sync.objects import (
@@ -43,6 +44,7 @@ from tmc.sync.objects import (
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Proof, Side, Tell
 from tmc.sync.patches import PatchOps, guarded, passes, pointer, seen_version
 from tmc.sync.patience import Patience
+from tmc.sync.refusals import Refusals
 from tmc.sync.synced_kind import SyncedKind
 
 log = logging.getLogger(__name__)
@@ -59,10 +61,13 @@ class Outcome(Enum):
     """What follows an operation: go on with the plan, make a new plan, or wait for the watch to tell more.
 
     `UNCHANGED` is `DONE` where the server took a patch and nothing came of it: it prunes or defaults what is written.
+    `REFUSED`: the server does not take what was to be carried over, now or a little while ago; go on with what does not
+    rest on it.
     """
 
     DONE = auto()
     UNCHANGED = auto()
+    REFUSED = auto()
     LOOK_AGAIN = auto()
     WAIT = auto()
 
@@ -79,7 +84,7 @@ class Executor:
         self._stores = stores
         self._recorders = {side: EventRecorder(client, "tmc-syncer") for side, client in ends.clients.items()}
         self._futile: defaultdict[ObjectKey, dict[tuple[Side, str], bytes]] = defaultdict(dict)
-        self._refused_once: set[ObjectKey] = set()
+        self.refusals = Refusals()
         self.patience = Patience()
         self.writes: defaultdict[str, int] = defaultdict(int)
         self.troubles: dict[ObjectKey, str] = {}  # what is refused or waited for, in words, until it is settled
@@ -91,13 +96,15 @@ class Executor:
             RetryAfter: it cannot be done now; look again after a while.
             ApiError, Unreachable: the API server did not do it.
         """
+        if isinstance(operation, Patch) and carries_over(operation) and self._rests(key, operation):
+            return Outcome.REFUSED
         proof = getattr(operation, "proof", None)
         if proof is not None and not await self._holds(key, proof):
             return Outcome.LOOK_AGAIN
         if not self._ends.leading():  # after a freeze timers fire late: before the elector has noticed, too
             raise RetryAfter(LAGGING_VIEW_SECONDS)
         try:
-            return await self._dispatch(key, operation)
+            outcome = await self._dispatch(key, operation)
         except (Conflict, AlreadyExists) as error:
             self._view_was_old(key, operation, error)
             await self._read_afresh(key, getattr(operation, "side", "hub"))
@@ -107,12 +114,17 @@ class Executor:
         except Forbidden as error:
             if NAMESPACE_TERMINATING in error.causes:
                 await self._wait_for_namespace(key, operation, "is being deleted")
-            raise await self._refusal(key, operation, error) from error
+            return await self._refused(key, operation, error)
         except (Invalid, PayloadTooLarge) as error:
             if isinstance(operation, Patch) and isinstance(error, Invalid) and await self._overtaken(key, operation):
                 self._view_was_old(key, operation, error)
                 return Outcome.LOOK_AGAIN
-            raise await self._refusal(key, operation, error) from error
+            return await self._refused(key, operation, error)
+        self.refusals.done(key, operation)
+        return outcome
+
+    def _rests(self, key: ObjectKey, patch: Patch) -> bool:
+        return self.refusals.rests(key, patch, lambda: self._fingerprint(key, patch))
 
     def _view_was_old(self, key: ObjectKey, operation: Operation, error: ApiError) -> None:
         self._ends.metrics.conflict(self.kind.name, getattr(operation, "side", "hub"))
@@ -153,7 +165,7 @@ class Executor:
     def settled(self, key: ObjectKey) -> None:
         """Nothing is left to do for this object: forget what was learnt on the way."""
         self._futile.pop(key, None)
-        self._refused_once.discard(key)
+        self.refusals.settled(key)
         self.patience.settled(key)
         self.troubles.pop(key, None)
 
@@ -300,8 +312,7 @@ class Executor:
         except AlreadyExists:
             return Outcome.LOOK_AGAIN
         except (Forbidden, Invalid) as error:
-            refused = replace(operation, why=f"its namespace {key.namespace}")
-            raise await self._refusal(key, refused, error) from error
+            return await self._refused(key, operation, error, f"its namespace {key.namespace}")
         self._count(operation, "namespace")
         return Outcome.LOOK_AGAIN
 
@@ -312,17 +323,22 @@ class Executor:
         )
         raise RetryAfter(NAMESPACE_SECONDS)
 
-    async def _refusal(self, key: ObjectKey, operation: Operation, error: ApiError) -> RetryAfter:
-        """Only a refusal that stays is told, on the object that stands on this member."""
+    async def _refused(self, key: ObjectKey, operation: Operation, error: ApiError, what: str = "") -> Outcome:
+        """Only a refusal that stays is told, on the object that stands on this member; `what` is refused, if not this.
+
+        Raises RetryAfter where all that was planned behind it rests on it.
+        """
         self._ends.metrics.refused(self.kind.name, getattr(operation, "side", "hub"))
-        if key not in self._refused_once:
-            self._refused_once.add(key)
-            return RetryAfter(SECOND_OPINION_SECONDS)
-        cluster = self._cluster_of(operation)
-        await self._note_trouble(
-            key, names.REJECTED, f"cluster {cluster} refused this object ({operation.why}): {error.message}"
-        )
-        return RetryAfter(SLOW_LANE_SECONDS)
+        message, seconds = "", SECOND_OPINION_SECONDS
+        if self.refusals.stays(key, operation):
+            cluster, seconds = self._cluster_of(operation), SLOW_LANE_SECONDS
+            message = f"cluster {cluster} refused this object ({what or operation.why}): {error.message}"
+            await self._note_trouble(key, names.REJECTED, self.refusals.words(key, operation, message))
+        made = self._fingerprint(key, operation) if isinstance(operation, Patch) else b""
+        self.refusals.note(key, operation, made, seconds, message)
+        if isinstance(operation, Create | Patch) and carries_over(operation):
+            return Outcome.REFUSED
+        raise RetryAfter(seconds) from error
 
     def _cluster_of(self, operation: Operation) -> str:
         return self._ends.member if getattr(operation, "side", "hub") == "member" else self._ends.hub

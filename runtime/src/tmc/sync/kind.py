@@ -25,6 +25,7 @@ from tmc.sync.facts import Facts
 from tmc.sync.fights import Fights, news
 from tmc.sync.objects import Object, finalizers_of, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Side, Tell
+from tmc.sync.patches import pointer
 from tmc.sync.planner import plan
 from tmc.sync.synced_kind import SyncedKind
 from tmc.sync.takeover import TakeOver
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 WORKERS = 16
 STEPS_AT_A_TIME = 12
 STILL_THERE_SECONDS = 5.0  # how often to look who is away when a deletion takes longer than its grace
+_STATUS_PENDING = f"/metadata/annotations/{pointer(names.STATUS_PENDING)}"
 PHASES: dict[Side, float] = {"member": 0.0, "hub": 0.5}  # of a floor: when each side is compared
 
 
@@ -127,6 +129,7 @@ class KindSyncer:
         )
         if basis != self._basis:
             self._basis = basis
+            self._executor.refusals.end_rests()
             self._take_over.notice()
             self._look_at_all()
         self._look_at_buried()
@@ -195,15 +198,18 @@ class KindSyncer:
                 return
             if not await self._carry_out(key, operations):
                 self._remind(key, seen)
+                if rest := self._executor.refusals.rest(key):
+                    raise RetryAfter(rest)
                 return
         raise RetryAfter(1.0)
 
     async def _carry_out(self, key: ObjectKey, operations: list[Operation]) -> bool:
         """Whether another plan should be made at once."""
         touched: set[Side] = set()
-        progress = in_vain = False
+        progress = in_vain = refused = False
+        self._executor.refusals.among(key, operations)
         for operation in operations:
-            if isinstance(operation, Tell) and in_vain:
+            if (isinstance(operation, Tell) and in_vain) or (refused and _notes_success(operation)):
                 continue  # what it would tell of did not happen
             if isinstance(operation, Create | Patch):
                 in_vain = self._has_to_wait(key, operation)
@@ -216,10 +222,11 @@ class KindSyncer:
             self._note_begun(key, operation)
             before, uid = self._executor.total_writes, self._uid_of_target(key, operation)
             outcome = await self._executor.carry_out(key, operation)
-            in_vain = outcome is Outcome.UNCHANGED
+            in_vain = outcome in (Outcome.UNCHANGED, Outcome.REFUSED)
+            refused = refused or outcome is Outcome.REFUSED
             if outcome in (Outcome.DONE, Outcome.WAIT):
                 self._note_done(key, operation)
-            if outcome not in (Outcome.DONE, Outcome.UNCHANGED):
+            if outcome not in (Outcome.DONE, Outcome.UNCHANGED, Outcome.REFUSED):
                 return outcome is Outcome.LOOK_AGAIN
             if isinstance(operation, Create | Patch) and not in_vain:
                 touched.add(operation.side)
@@ -375,6 +382,14 @@ class KindSyncer:
             self._queue.add_after(key, self._kind.grace - waited + 0.1)
         elif not self._is_from_elsewhere(hub):
             self._queue.add_after(key, STILL_THERE_SECONDS)
+
+
+def _notes_success(operation: Operation) -> bool:
+    """Whether it says on the member that all is well, or that the status is there."""
+    if not isinstance(operation, Patch) or operation.side != "member":
+        return False
+    taken_off = {op["path"] for op in operation.patch if op["op"] == "remove"}
+    return not carries_over(operation) or _STATUS_PENDING in taken_off
 
 
 def _origin_uid(obj: Object) -> str:

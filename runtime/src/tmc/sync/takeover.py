@@ -7,8 +7,8 @@ progress would go back. Until every copy is level, the mirror of the kind on thi
 works here, and a syncer that is started anew meanwhile knows that it has to begin with this. So it is, too, when the
 mirror names this member for an older term, and the hub has had another processor since.
 
-What is looked at is level for the term of that look alone. When the term changes, or the hub is not trusted for a while,
-before all were looked at, the next processor's status or none may have come down instead: then all are looked at anew.
+What is looked at is level for the term of that look alone. When the term changes before all were looked at, or the hub
+is not trusted for a while, another cluster has worked since, or nothing came down: then all are looked at anew.
 """
 
 from __future__ import annotations
