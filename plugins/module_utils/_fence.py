@@ -5,7 +5,8 @@
 """The terms of a processor: two objects remember them on the hub, the ConfigMap (the fence) and the SyncedResource.
 
 The ConfigMap is written first and admission goes by it, so a run that ends between the two has fenced off the old
-processor already; the next run finds the term that was begun and completes it. Pure functions.
+processor already; the next run finds the term that was begun and completes it. The ConfigMap outlives the declaration
+of the kind, as the status of objects does. Pure functions.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ options:
   state:
     description:
       - V(present) declares the kind, V(absent) removes the declaration, the rights and the policies.
-      - Objects of the kind stay.
+      - Objects of the kind stay. So does the ConfigMap on the hub, because their status tells of its epoch, which may not go
+        back; the next declaration of the kind goes on from it.
     type: str
     choices: [present, absent]
     default: present
@@ -253,8 +254,10 @@ class Declaration:
         cluster = _admission.Cluster(self.params["cluster_name"], "")
         declaration = _fabric.synced_resource(self.kind.name, {})
         parameters = _policy.parameters(self.kind.name, {"processor": "", "epoch": 0, "statusWriters": []})
-        # The ConfigMap last: a policy without its parameter denies everything.
-        ours = [*self._not_wanted(), *reversed(self._objects(cluster)), declaration, parameters]
+        # The ConfigMap last: a policy without its parameter denies everything. On the hub it stays: the next declaration
+        # goes on from its term, below which controllers leave objects alone and mirrors do not go.
+        memory = [] if self.hub else [parameters]
+        ours = [*self._not_wanted(), *reversed(self._objects(cluster)), declaration, *memory]
         changes = _apply.plan_absent(self.client, ours)
         _apply.check_rights(self.client, changes)
         if not self.check_mode:

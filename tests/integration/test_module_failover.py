@@ -18,6 +18,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources impor
     SYNCED_RESOURCE,
 )
 from tests.integration.module_pair import Pair
+from tests.integration.test_module_synced_resource import withdraw
 
 KIND = "taskqueues.demo.tmc.io"
 ON = {"failover_candidates": ["west", "east"], "failover_after": 45}
@@ -28,7 +29,7 @@ RIGHTS = ((ROLE, "tmc-system"), (ROLE_BINDING, "tmc-system"), (CLUSTER_ROLE, "")
 def hub(pair: Pair) -> Iterator[Pair]:
     pair.run("synced_resource", **pair.declare(**ON))
     yield pair
-    pair.run("synced_resource", **pair.declare(state="absent"))
+    withdraw(pair, pair.hub)
     assert rights(pair.hub) == []
 
 

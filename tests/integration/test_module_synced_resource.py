@@ -39,12 +39,17 @@ def test_declare_move_and_withdraw(pair: Pair) -> None:
     assert (writers["changed"], writers["epoch"]) == (True, 2)
     assert fence(pair.hub) == {"processor": "east", "epoch": "2", "statusWriters": "alice,bob"}
 
-    gone = pair.run("synced_resource", **pair.declare(state="absent"))
-    order = [one.split()[1] for one in gone["objects"]]
-    assert order.index("ConfigMap") > max(n for n, kind in enumerate(order) if kind == POLICY.kind)
+    assert pair.run("synced_resource", **pair.declare(state="absent"))["changed"]
     assert not pair.run("synced_resource", **pair.declare(state="absent"))["changed"]
     assert [one for one in pair.hub.list(POLICY) if "taskqueues" in one["metadata"]["name"]] == []
-    assert fence(pair.hub) == {}
+    assert pair.hub.list(SYNCED_RESOURCE) == []
+
+    # The status of its objects says epoch 2: a controller with a lower one would leave them alone.
+    assert pair.run("synced_resource", **pair.declare(processor="east"))["epoch"] == 2
+    pair.run("synced_resource", **pair.declare(state="absent"))
+    assert pair.run("synced_resource", **pair.declare())["epoch"] == 3
+    assert fence(pair.hub) == {"processor": "west", "epoch": "3", "statusWriters": ""}
+    withdraw(pair, pair.hub)
 
 
 KIND = "taskqueues.demo.tmc.io"
@@ -68,9 +73,14 @@ def declared(pair: Pair) -> Iterator[Pair]:
 
 
 def withdraw(pair: Pair, client: Client, **there: Any) -> None:
-    """Until admission, which follows the API server's own watch a little late, has let go of the kind."""
+    """Until admission, which follows the API server's own watch a little late, has let go of the kind.
+
+    The hub forgets its term, too: what comes next begins with the first.
+    """
     pair.run("synced_resource", **pair.declare(**there, state="absent"))
     eventually(lambda: creation_refused(client) == "", "the kind is nobody's any more")
+    for memory in [one for one in client.list(CONFIG_MAP, "tmc-system") if one["metadata"]["name"] == KIND]:
+        client.delete(CONFIG_MAP, KIND, "tmc-system", uid=memory["metadata"]["uid"])
 
 
 def creation_refused(client: Client, **metadata: Any) -> str:
@@ -167,8 +177,11 @@ def test_a_member_gets_the_first_mirror_and_the_syncer_the_rest(pair: Pair) -> N
     assert fence(pair.member) == {"processor": "west", "epoch": "1", "statusWriters": ""}
     move_fence(pair.member, "east", "7")
     assert not pair.run("synced_resource", **pair.declare(**there))["changed"]
-    withdraw(pair, pair.member, **there)
+    gone = pair.run("synced_resource", **pair.declare(**there, state="absent"))
+    order = [one.split()[1] for one in gone["objects"]]
+    assert order.index("ConfigMap") > max(n for n, kind in enumerate(order) if kind == POLICY.kind)
     assert fence(pair.member) == {}
+    withdraw(pair, pair.member, **there)
 
 
 def test_a_member_that_was_declared_without_a_config_map_gets_it_from_its_mirror(pair: Pair) -> None:

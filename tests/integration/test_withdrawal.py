@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _kubeconfig
+from ansible_collections.tmc.cross_cluster.plugins.module_utils import _names as names
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._client import APPLY_PATCH, Client
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._resources import (
     CONFIG_MAP,
@@ -72,6 +73,8 @@ def cluster(binaries: Path, repository: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_copies_that_are_kept_are_ordinary_objects_then(cluster: Cluster) -> None:
+    # What the hub keeps of a kind that was withdrawn before.
+    cluster.put(CONFIG_MAP, names.FIELD_MANAGER, name=TASK_QUEUE.name, namespace="tmc-system", labels=names.MANAGED_BY)
     result = cluster.withdraw(copies="keep", timeout=20, _ansible_check_mode=True)
     assert "TaskQueue default/copy" in result["released"]
     assert cluster.queue("copy")["metadata"]["labels"]["tmc.io/origin"] == "east"
@@ -85,6 +88,7 @@ def test_copies_that_are_kept_are_ordinary_objects_then(cluster: Cluster) -> Non
     assert cluster.queue("mine")["metadata"]["finalizers"] == ["example.com/keep"]
     assert cluster.client.get(CUSTOM_RESOURCE_DEFINITION, TASK_QUEUE.name)
     assert cluster.client.get(CUSTOM_RESOURCE_DEFINITION, SYNCED_RESOURCE.name) is None
+    assert cluster.client.get(CONFIG_MAP, TASK_QUEUE.name, "tmc-system") is None
 
 
 def test_what_holds_a_copy_is_named(cluster: Cluster) -> None:

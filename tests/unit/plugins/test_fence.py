@@ -19,6 +19,7 @@ EPOCHS = [
     ("the move of another was interrupted", [Term("east", 4), Term("west", 3)], 5),
     ("the two disagree on one term", [Term("west", 3), Term("east", 3)], 4),
     ("only one remembers", [Term("west", 3)], 3),
+    ("only one remembers, and another worked", [Term("east", 3)], 4),
 ]
 
 
