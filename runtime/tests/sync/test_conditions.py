@@ -74,7 +74,7 @@ def test_the_condition_of_a_kind_follows_from_its_entries(
 @pytest.mark.parametrize(("quarantine", "trusts"), [("", True), ("HubRestored", False), ("UnknownHub", False)])
 def test_a_member_says_whether_it_trusts_the_hub(quarantine: str, trusts: bool) -> None:
     said = member_conditions(
-        quarantine=quarantine, known_hub="a", hub_uid="b", verdicts={}, unreadable={}, faults=[], braked={}
+        quarantine=quarantine, known_hub="a", hub_uid="b", verdicts={}, unreadable={}, refused={}, faults=[], braked={}
     )
     assert trusts_hub(with_conditions({}, said, T1)) is trusts
     assert trusts_hub({}), "one that has yet to say it"
@@ -144,6 +144,7 @@ WELL: dict[str, Any] = {
     "hub_uid": "h",
     "verdicts": {"a": ACCEPTED},
     "unreadable": {},
+    "refused": {},
     "faults": [],
     "braked": {},
 }
@@ -159,6 +160,7 @@ TROUBLE: list[tuple[dict[str, Any], str, str]] = [
         "b: dropped on east: spec.a",
     ),
     ({"unreadable": {"b": "no epoch"}}, "KindUnreadable", "b: no epoch"),
+    ({"refused": {"b": "422: may not go back"}}, "MirrorRefused", "b: 422: may not go back"),
     ({"faults": ["a on kcp", "a on east"]}, "KindUnreachable", "cannot follow a on kcp, a on east"),
 ]
 

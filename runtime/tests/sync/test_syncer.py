@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from runtime.tests.fakeapi import Call, FakeApi
+from runtime.tests.fakeapi import Call, FakeApi, Refused
 from runtime.tests.sync.fabric_lab import KIND, fabric, widget
 from runtime.tests.sync.trio import WIDGETS
 from runtime.tests.waiting import eventually
@@ -79,6 +79,35 @@ async def test_a_declaration_that_cannot_be_read_is_said() -> None:
     async with running({**SPEC, "deletionGrace": "200ms"}) as (hub, _):
         await eventually(lambda: ready(hub)[0] == "KindUnreadable", "the declaration is of no use")
         assert "spec.deletionGrace='200ms' is out of range" in ready(hub)[1]
+
+
+async def test_a_mirror_that_is_refused_is_said_until_it_is_taken() -> None:
+    """The hub has forgotten its terms: the CRD on the member refuses an epoch that goes back."""
+    async with running(SPEC) as (hub, member):
+        await eventually(lambda: ready(hub)[0] == "Syncing", "all is well")
+        refuses = True
+
+        async def refuse(_: Call) -> web.StreamResponse | None:
+            if refuses:
+                raise Refused(422, "Invalid", "spec.epoch may not go back", {})
+            return None
+
+        member.intercept(refuse, "PATCH", SYNCED_RESOURCES.name, times=10**6)
+        hub.put(SYNCED_RESOURCES, {**hub.get(SYNCED_RESOURCES, KIND), "spec": {**SPEC, "epoch": 2}})
+        await eventually(lambda: ready(hub)[0] == "MirrorRefused", "the member does not follow")
+        assert ready(hub)[1] == f"{KIND}: 422 Invalid: spec.epoch may not go back"
+        refuses = False
+        await eventually(lambda: ready(hub)[0] == "Syncing", "all is well again")
+
+
+async def test_a_refusal_is_forgotten_with_the_kind() -> None:
+    async with running(SPEC) as (hub, member):
+        await eventually(lambda: ready(hub)[0] == "Syncing", "all is well")
+        member.fail("PATCH", 422, "Invalid", resource=SYNCED_RESOURCES.name, times=10**6)
+        hub.put(SYNCED_RESOURCES, {**hub.get(SYNCED_RESOURCES, KIND), "spec": {**SPEC, "epoch": 2}})
+        await eventually(lambda: ready(hub)[0] == "MirrorRefused", "the member does not follow")
+        hub.remove(SYNCED_RESOURCES, KIND)
+        await eventually(lambda: ready(hub)[0] == "Syncing", "nothing is declared that it could refuse")
 
 
 async def test_a_processor_that_was_moved_away_and_back_meanwhile_takes_no_progress_back() -> None:

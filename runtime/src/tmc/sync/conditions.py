@@ -128,6 +128,7 @@ def member_conditions(
     hub_uid: str,
     verdicts: Mapping[str, Verdict],
     unreadable: Mapping[str, str],
+    refused: Mapping[str, str],
     faults: Collection[str],
     braked: Mapping[str, str],
 ) -> list[Condition]:
@@ -135,7 +136,7 @@ def member_conditions(
     accepted, brake = _hub_accepted(quarantine, known_hub, hub_uid), _braked(braked)
     if not accepted.status:
         return [Condition(READY, False, accepted.reason, accepted.message), accepted, brake]
-    return [_ready(verdicts, unreadable, faults), accepted, brake]
+    return [_ready(verdicts, unreadable, refused, faults), accepted, brake]
 
 
 def _braked(braked: Mapping[str, str]) -> Condition:
@@ -148,14 +149,20 @@ def _braked(braked: Mapping[str, str]) -> Condition:
     return Condition(DELETION_BRAKED, True, "TooManyDeletions", message)
 
 
-def _ready(verdicts: Mapping[str, Verdict], unreadable: Mapping[str, str], faults: Collection[str]) -> Condition:
+def _ready(
+    verdicts: Mapping[str, Verdict],
+    unreadable: Mapping[str, str],
+    refused: Mapping[str, str],
+    faults: Collection[str],
+) -> Condition:
     for state, reason in (("Incompatible", "KindIncompatible"), ("Pending", "KindMissing")):
         told = [f"{name}: {verdict.message}" for name, verdict in sorted(verdicts.items()) if verdict.state == state]
         if told:
             return Condition(READY, False, reason, "; ".join(told))
-    if unreadable:
-        told = [f"{name}: {why}" for name, why in sorted(unreadable.items())]
-        return Condition(READY, False, "KindUnreadable", "; ".join(told))
+    for problems, reason in ((unreadable, "KindUnreadable"), (refused, "MirrorRefused")):
+        if problems:
+            told = [f"{name}: {why}" for name, why in sorted(problems.items())]
+            return Condition(READY, False, reason, "; ".join(told))
     if faults:
         return Condition(READY, False, "KindUnreachable", f"cannot follow {', '.join(faults)}")
     return Condition(READY, True, "Syncing", "every declared kind is synced")

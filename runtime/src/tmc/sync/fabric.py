@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
-from tmc.api.errors import AlreadyExists, Conflict
+from tmc.api.errors import AlreadyExists, Conflict, Forbidden, Invalid
 from tmc.api.resource import Resource
 from tmc.core.keys import ObjectKey, key_of
 from tmc.core.reflector import Reflector
@@ -53,6 +53,7 @@ class Fabric:
         self._mirror_queue: WorkQueue[ObjectKey] = WorkQueue("mirror")
         hub, member = ends.clients["hub"], ends.clients["member"]
         self.unreadable: dict[str, str] = {}  # why a declared kind is left out, by name
+        self.refused: dict[str, str] = {}  # why the member's cluster does not take the mirror of a kind, by name
         self._doubted = False
         self._brakes: dict[str, Brake] = {}
         self._levelled: dict[str, int] = {}  # the epoch for which the copies of a kind are level with the hub
@@ -313,12 +314,26 @@ class Fabric:
         await self._keep_brake(key)
         kind = self._kinds.store.get(key)
         if kind is None or is_deleting(kind) or self.quarantined:
+            self._note_refusal(key.name, "")
             return
         if self.takes_over(key.name) and self._levelled.get(key.name) != kind["spec"]["epoch"]:
             return  # `levelled` comes back to it
         # The mirror first: its CRD refuses an epoch that goes back, and then the parameters must not either.
-        await self._mirror_spec(key, kind)
+        try:
+            await self._mirror_spec(key, kind)
+        except (Forbidden, Invalid) as error:
+            self._note_refusal(key.name, str(error))
+            raise
+        self._note_refusal(key.name, "")
         await keep_parameters(self._ends.clients["member"], kind)
+
+    def _note_refusal(self, name: str, why: str) -> None:
+        if why == self.refused.get(name, ""):
+            return
+        self.refused[name] = why
+        if not why:
+            del self.refused[name]
+        self._on_change()
 
     async def _mirror_spec(self, key: ObjectKey, kind: Object) -> None:
         client, mirror = self._ends.clients["member"], self._mirror.store.get(key)

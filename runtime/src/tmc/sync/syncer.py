@@ -164,6 +164,7 @@ class Syncer:
             hub_uid=self._ends.hub_uid,
             verdicts=self._carried.verdicts,
             unreadable=self._fabric.unreadable,
+            refused=self._fabric.refused,
             faults=[f"{name} on {where[side]}" for name, side in sorted(self._faults)],
             braked=self._fabric.braked,
         )
