@@ -27,7 +27,6 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_pki im
     ensure_pki,
     kubeconfig,
 )
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import PLANE_FILE
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_programs import (
     AUTHENTICATION,
     plane_program_names,
@@ -35,6 +34,7 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_progra
 )
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_supervisor import Supervisor
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import Cluster, EmbeddedError
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import PLANE_FILE
 
 
 class Fabric:

@@ -27,12 +27,11 @@ from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_valida
     path_problem,
     port_variable,
 )
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import strangers
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._providers import PLANE_FILE, ports, strangers
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager")
 # etcd allocates its log in segments of 64 MB, two at a time, and the database grows beside it.
 PLANE_BYTES = 200 * 1024 * 1024
-PLANE_FILE = "plane.json"
 
 
 def state_problems(state: State, new_planes: int) -> Iterator[str]:
@@ -64,21 +63,23 @@ def state_problems(state: State, new_planes: int) -> Iterator[str]:
         )
 
 
-def port_problems(clusters: list[Cluster], supervisor: Supervisor) -> Iterator[str]:
-    """Ports that somebody else listens on."""
-    taken = [cluster for cluster in clusters if not is_free(cluster.port)]
-    if not taken:
-        return
-    names = {name for cluster in clusters for name in plane_program_names(cluster.name)}
-    ours = [info["pid"] for name, info in supervisor.processes().items() if name in names and info["pid"]]
-    for cluster in taken:
-        inodes = listeners(cluster.port)
-        if not any(holds(pid, inodes) for pid in ours):
-            yield (
-                f"port {cluster.port} of cluster '{cluster.name}' is in use by another process"
-                f"{describe_holder(cluster.port)}; stop it, or set cluster_port of host '{cluster.name}' "
-                f"or {port_variable(cluster.name)}"
-            )
+def port_problems(clusters: list[Cluster], state: State, supervisor: Supervisor) -> Iterator[str]:
+    """Ports of other clusters of this fabric, and such that somebody else listens on."""
+    made = ports(state)
+    processes = supervisor.processes() if any(not is_free(cluster.port) for cluster in clusters) else {}
+    for cluster in clusters:
+        fix = f"set cluster_port of host '{cluster.name}' or {port_variable(cluster.name)}"
+        others = [name for name, port in made.items() if port == cluster.port and name != cluster.name]
+        if others:
+            yield f"port {cluster.port} of cluster '{cluster.name}' is that of cluster '{others[0]}'; {fix} to another one"
+        elif not is_free(cluster.port):
+            ours = [processes[name]["pid"] for name in plane_program_names(cluster.name) if name in processes]
+            inodes = listeners(cluster.port)
+            if not any(pid and holds(pid, inodes) for pid in ours):
+                yield (
+                    f"port {cluster.port} of cluster '{cluster.name}' is in use by another process"
+                    f"{describe_holder(cluster.port)}; stop it, or {fix}"
+                )
 
 
 def plane_problems(clusters: list[Cluster], state: State) -> Iterator[str]:
@@ -107,6 +108,6 @@ def preflight(clusters: list[Cluster], state: State, supervisor: Supervisor, bin
         problems += [
             *strangers(state, "embedded"),
             *plane_problems(clusters, state),
-            *port_problems(clusters, supervisor),
+            *port_problems(clusters, state, supervisor),
         ]
     return [*problems, *binary_problems(binaries)]

@@ -8,13 +8,17 @@ This file is private to tmc.cross_cluster and may change at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State, read
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import EmbeddedError
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._kubeconfig_files import PROVENANCE, is_extract
 
 PREFIX = "controller-"
+PLANE_FILE = "plane.json"
 HELD = {
     "embedded": "embedded control planes",
     "kind": "kind clusters",
@@ -33,6 +37,15 @@ def clusters(state: State, provider: str) -> list[str]:
     return sorted(found)
 
 
+def ports(state: State) -> dict[str, int]:
+    """Port of the API server of each cluster that was made here. Raises EmbeddedError."""
+    planes = {name: state.plane(name) / PLANE_FILE for name in clusters(state, "embedded")}
+    nodes = {name: state.kind / f"{name}.json" for name in clusters(state, "kind")}
+    found = {name: _port(path, lambda plane: plane["port"]) for name, path in planes.items()}
+    found |= {name: _port(path, lambda node: node["networking"]["apiServerPort"]) for name, path in nodes.items()}
+    return {name: port for name, port in found.items() if port is not None}
+
+
 def strangers(state: State, own: str) -> Iterator[str]:
     """One sentence for each other provider whose clusters the state directory leads to."""
     for provider, what in HELD.items():
@@ -42,6 +55,16 @@ def strangers(state: State, own: str) -> Iterator[str]:
                 f"state directory '{state.root}' holds {what} ({', '.join(names)}): remove them first "
                 f"(playbooks/cleanup.yml -e tmc_provider={provider}), or set another TMC_STATE_DIR"
             )
+
+
+def _port(path: Path, of: Callable[[Any], int]) -> int | None:
+    text = read(path)
+    try:
+        return None if text is None else of(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise EmbeddedError(
+            f"{path} tells no port ({error!r}): put it right, or remove the clusters first (playbooks/cleanup.yml)"
+        ) from error
 
 
 def _entries(folder: Path) -> list[Path]:

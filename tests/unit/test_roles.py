@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +51,29 @@ def test_a_process_is_told_what_a_pod_is_told(role: str) -> None:
         flag = "--" + re.sub("^(TMC|CONTROLLER)_", "", entry["name"]).lower().replace("_", "-")
         value = entry["value"].replace(" | string", "")
         assert f"{flag}={value}" in started
+
+
+def test_a_cluster_keeps_its_port_also_when_a_limit_leaves_others_out(repository: Path, tmp_path: Path) -> None:
+    inventory = "all: {children: {hub: {hosts: {kcp: }}, members: {hosts: {east: , north: , west: , south: }}}}\n"
+    (tmp_path / "hosts.yml").write_text(inventory)
+    for name, port in (("kcp", 37443), ("east", 37444), ("west", 37445)):
+        (tmp_path / "s" / "planes" / name).mkdir(parents=True)
+        (tmp_path / "s" / "planes" / name / "plane.json").write_text(json.dumps({"port": port}))
+    role = {"name": "tmc.cross_cluster.control_planes", "tasks_from": "provider", "public": True}
+    tell = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} has {{ cluster_port }}"}}
+    play = {"hosts": "hub:members", "connection": "local", "gather_facts": False}
+    play["tasks"] = [{"ansible.builtin.include_role": role}, tell]  # type: ignore[assignment]
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+
+    def told(*limit: str) -> set[str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("CONTROLLER_", "TMC_"))}
+        environment |= {"ANSIBLE_CONFIG": str(repository / "ansible.cfg"), "ANSIBLE_HOME": str(repository / ".ansible")}
+        environment |= {"TMC_STATE_DIR": str(tmp_path / "s"), "CONTROLLER_EAST_PORT": "40000"}
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(tmp_path / "play.yml"), *limit]
+        command += ["-i", str(tmp_path / "hosts.yml"), "-e", "tmc_provider=embedded", "--check"]
+        run = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return set(re.findall(r"\w+ has \d+", run.stdout))
+
+    assert told() == {"kcp has 37443", "east has 40000", "north has 37446", "west has 37445", "south has 37447"}
+    assert told("--limit", "south") == {"south has 37447"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _embedded_preflight as preflight_module
-from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import FOLDERS, State
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import FOLDERS, State, write
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import BINARIES, preflight
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_supervisor import Supervisor
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_validate import (
@@ -150,6 +151,31 @@ def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path, taken: int, bina
     assert len(found) == 1
     assert f"port {taken} of cluster 'east' is in use by another process (pid {os.getpid()}, " in found[0]
     assert "CONTROLLER_EAST_PORT" in found[0]
+
+
+def test_a_port_of_another_cluster_is_refused_whether_that_runs_or_not(
+    tmp_path: Path, port: int, taken: int, binaries: str
+) -> None:
+    state = State(str(tmp_path / "state"))
+    state.claim()
+    for name, used in (("north", port), ("west", taken)):
+        write(state.plane(name) / "plane.json", json.dumps({"cluster": name, "port": used}))
+    for name, used in (("north", port), ("west", taken)):
+        (found,) = problems(state.root, used, binaries)
+        assert f"port {used} of cluster 'east' is that of cluster '{name}'; set cluster_port of host 'east'" in found
+
+
+def test_a_server_of_another_cluster_holds_no_port_for_this_one(
+    tmp_path: Path, taken: int, binaries: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State(str(tmp_path / "state"))
+    supervisor = Supervisor(state)
+    west = {"plane-west-apiserver": {"pid": os.getpid()}}
+    monkeypatch.setattr(supervisor, "processes", lambda: west)
+    clusters = [Cluster("north", taken), Cluster("west", 1024)]
+    (found,) = preflight(clusters, state, supervisor, binaries)
+    assert f"port {taken} of cluster 'north' is in use by another process" in found
+    assert preflight([Cluster("west", taken)], state, supervisor, binaries) == []
 
 
 def test_a_missing_binary_is_named(tmp_path: Path, port: int, binaries: str) -> None:
