@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.tmc.cross_cluster.plugins.module_utils import _embedded_pki as pki
 
@@ -22,7 +23,7 @@ STEERING = ("ANSIBLE_", "CONTROLLER_", "DEMO_", "K8S_AUTH_", "TMC_", "KUBECONFIG
 
 
 def play(
-    repository: Path, state_dir: Path, name: str, *arguments: str, **environment: str
+    repository: Path, state_dir: Path, name: str | Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(STEERING)}
     chosen = {
@@ -31,7 +32,8 @@ def play(
         "LC_ALL": "C.UTF-8",
         "TMC_STATE_DIR": str(state_dir),
     }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"playbooks/{name}.yml", *arguments]
+    path = f"playbooks/{name}.yml" if isinstance(name, str) else str(name)
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), path, *arguments]
     return subprocess.run(
         command, cwd=repository, env={**inherited, **chosen, **environment}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
@@ -199,6 +201,54 @@ def test_a_controller_that_could_not_run_keeps_the_kind_where_it_is(
     assert run.returncode != 0, run.stdout
     assert said in " ".join(run.stdout.split()), run.stdout
     assert set(asked) <= {f"GET {SYNCER}"}, "the hub was asked before all was looked at"
+
+
+PROCESSOR = "/apis/fabric.tmc.io/v1alpha1/syncedresources/taskqueues.demo.tmc.io"
+
+
+@pytest.mark.parametrize(
+    ("processor", "arguments", "left_out"),
+    [
+        ("east", ("--limit", "east"), "kcp and west"),
+        ("east", ("--limit", "east", "--check"), "kcp and west"),
+        ("east", ("--limit", "members"), "kcp"),
+        ("east", ("--limit", "kcp"), "west"),
+        ("west", ("--limit", "kcp,east"), ""),
+        ("", ("--limit", "east"), ""),
+        ("east", ("--limit", "east", "-e", "tmc_processor=east", "-e", "controller_here=false"), ""),
+    ],
+)
+def test_a_limit_takes_the_work_from_no_cluster(
+    repository: Path,
+    cluster: Callable[[dict[str, object]], Cluster],
+    tmp_path: Path,
+    processor: str,
+    arguments: tuple[str, ...],
+    left_out: str,
+) -> None:
+    objects: dict[str, object] = {"/version": {"gitVersion": "v1.35.0"}}
+    objects["/apis/coordination.k8s.io/v1/namespaces/tmc-system/leases"] = {"metadata": {}, "items": []}
+    if processor:
+        objects[PROCESSOR] = {"metadata": {}, "spec": {"processor": processor, "epoch": 2}}
+    state_dir, _asked = cluster(objects)
+    tasks = [{"ansible.builtin.include_role": {"name": "tmc.cross_cluster.controller"}}]
+    head = {"hosts": "hub:members", "connection": "local", "gather_facts": False, "any_errors_fatal": True}
+    (tmp_path / "play.yml").write_text(json.dumps([{**head, "tasks": tasks}]))
+
+    run = play(repository, state_dir, tmp_path / "play.yml", "-e", "tmc_run_as=process", *arguments)
+
+    assert (run.returncode != 0) is bool(left_out), run.stdout
+    told = f"The processor is east, the inventory says west, and --limit leaves out {left_out}: set tmc_processor=east"
+    assert (told in " ".join(run.stdout.split())) is bool(left_out), run.stdout
+
+
+def test_a_deployment_asks_who_works_before_it_changes_anything_that_runs(repository: Path) -> None:
+    (deployment,) = [
+        each for each in yaml.safe_load((repository / "playbooks" / "deploy.yml").read_text()) if "tasks" in each
+    ]
+    roles = [task["ansible.builtin.include_role"] for task in deployment["tasks"]]
+    assert [role["name"].rpartition(".")[2] for role in roles[:2]] == ["control_planes", "controller"]
+    assert roles[1]["tasks_from"] == "agreed"
 
 
 def test_the_controller_runs_as_the_syncers_run(
