@@ -66,9 +66,21 @@ class Farewell:
             for obj in self._hub.list(resource, metadata_only=True):
                 if self._finalizer in (obj["metadata"].get("finalizers") or []):
                     found.append(Errand("let go", resource, obj))
-                if origin_uid and self._is_from(obj, origin_uid) and not obj["metadata"].get("deletionTimestamp"):
+                if origin_uid and self._comes_from(obj) == origin_uid and not obj["metadata"].get("deletionTimestamp"):
                     found.append(Errand("delete", resource, obj))
         return found
+
+    def origin_uid(self) -> str | None:
+        """Identity of the member's cluster as the copies of its objects tell it; None when there is none of them."""
+        copies = [obj for resource in self._custom() for obj in self._hub.list(resource, metadata_only=True)]
+        uids = sorted({uid for obj in copies if (uid := self._comes_from(obj))})
+        if len(uids) > 1:
+            raise TmcError(
+                f"objects on '{self._hub.label}' that came from '{self._name}' name several clusters as their origin "
+                f"({', '.join(uids)}, annotation {ownership.ORIGIN_CLUSTER_UID}): which of them leaves can be told "
+                "while its cluster answers; set objects to keep, or remove those that are to go yourself"
+            )
+        return uids[0] if uids else None
 
     def run(self, errands: list[Errand]) -> None:
         """Carries them out: as the member's syncer for kinds that are carried, as ourselves for others."""
@@ -137,10 +149,13 @@ class Farewell:
         metadata = errand.obj["metadata"]
         client.delete(errand.resource, metadata["name"], metadata.get("namespace", ""), uid=metadata["uid"])
 
-    def _is_from(self, obj: Object, uid: str) -> bool:
+    def _comes_from(self, obj: Object) -> str | None:
+        """Identity of the member's cluster in an object that came from there; None for any other object."""
         notes = obj["metadata"].get("annotations") or {}
         return (
-            ownership.labels(obj).get(ownership.ORIGIN) == self._name and notes.get(ownership.ORIGIN_CLUSTER_UID) == uid
+            notes.get(ownership.ORIGIN_CLUSTER_UID)
+            if ownership.labels(obj).get(ownership.ORIGIN) == self._name
+            else None
         )
 
     def _tombstones(self) -> list[Object]:

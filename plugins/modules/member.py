@@ -84,6 +84,8 @@ options:
       - With O(state=absent), what becomes of the copies, on the other clusters, of objects that were created on the
         member's cluster. With V(keep) they stay copies, which nobody changes any more. With V(remove) they are deleted
         there. The objects on the member's own cluster stay either way.
+      - When neither the C(Member) nor the cluster tells its identity any more, V(remove) takes that which the copies name. It
+        is refused when they name several.
     type: str
     choices: [keep, remove]
     default: keep
@@ -255,8 +257,12 @@ class Join:
 
     def _farewell(self, live: Any, uid: str | None) -> list[_leaving.Errand]:
         """What has to be done on the hub so that nothing waits for the member any more."""
-        origin_uid = (live["spec"]["clusterUID"] if live else uid) if self.params["objects"] == "remove" else None
-        return _leaving.Farewell(self.hub, self.name).errands(origin_uid=origin_uid)
+        farewell = _leaving.Farewell(self.hub, self.name)
+        if self.params["objects"] == "keep":
+            return farewell.errands()
+        # An earlier run may have removed the Member, and its cluster may be gone: then the copies themselves tell.
+        origin_uid = live["spec"]["clusterUID"] if live else uid or farewell.origin_uid()
+        return farewell.errands(origin_uid=origin_uid)
 
     def _distinct_identities(self) -> tuple[str, str]:
         hub_uid, uid = _apply.cluster_uid(self.hub), _apply.cluster_uid(self.local)

@@ -122,6 +122,31 @@ def test_copies_of_its_objects_stay_or_go(joined: Pair, objects: str, stays: boo
     assert names(joined, TASK_QUEUE) == ({"from-west", "from-east"} if stays else {"from-east"})
 
 
+def test_copies_of_one_that_left_already_go_although_its_cluster_is_gone(joined: Pair) -> None:
+    uid = joined.hub.get(MEMBER, "west")["spec"]["clusterUID"]
+    gone = joined.join(state="absent", kubeconfig=str(joined.folder / "gone"), force=True)
+    place(joined, WEST, "from-west", **copy_of("west", uid))
+    place(joined, EAST, "from-east", **copy_of("east", "e"))
+    joined.run("member", **gone)
+    assert names(joined, TASK_QUEUE) == {"from-west", "from-east"}
+
+    looked = joined.run("member", **gone, objects="remove", _ansible_check_mode=True)
+    assert looked["objects"] == ["hub: delete TaskQueue default/from-west"]
+    assert joined.run("member", **gone, objects="remove")["objects"] == looked["objects"]
+    assert names(joined, TASK_QUEUE) == {"from-east"}
+    assert not joined.run("member", **gone, objects="remove")["changed"]
+
+
+def test_copies_of_two_clusters_of_its_name_are_told_apart_by_nobody(joined: Pair) -> None:
+    gone = joined.join(state="absent", kubeconfig=str(joined.folder / "gone"), force=True)
+    joined.run("member", **gone)
+    place(joined, WEST, "of-one", **copy_of("west", "w1"))
+    place(joined, WEST, "of-other", **copy_of("west", "w2"))
+    refused = joined.fail("member", **gone, objects="remove")
+    assert "that came from 'west' name several clusters as their origin (w1, w2, annotation" in refused["msg"]
+    assert names(joined, TASK_QUEUE) == {"of-one", "of-other"}
+
+
 def test_a_processor_leaves_only_by_force(joined: Pair) -> None:
     joined.run("synced_resource", **joined.declare(processor="west"))
     refused = joined.fail("member", **joined.join(state="absent"))
