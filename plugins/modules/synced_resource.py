@@ -18,7 +18,8 @@ description:
   - On a member it makes the first mirror of both. From then on the member's syncer mirrors what the hub says.
   - On both it keeps the syncers' rights on the kind and the admission policies C(tmc-copies.<resource>.<group>) and, on
     the hub, C(tmc-syncers.<resource>.<group>) and C(tmc-term.<resource>.<group>).
-  - The CRD of the kind and those of C(manifests/fabric) must be there.
+  - The CRD of the kind and those of C(manifests/fabric) must be there. On the hub, a subresource C(scale) of the kind is warned
+    of; what is scaled on a copy is put back.
 version_added: 0.1.0
 author:
   - The tmc.cross_cluster maintainers (@tmc-io)
@@ -230,6 +231,7 @@ class Declaration:
     """One synced kind on one cluster."""
 
     def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
         self.params = module.params
         self.check_mode: bool = module.check_mode
         self.hub: bool = module.params["role"] == "hub"
@@ -298,6 +300,11 @@ class Declaration:
             raise InvalidInput(
                 f"version {self.params['version']!r} of {self.kind.name} is not served {where}; "
                 f"served: {', '.join(served)}"
+            )
+        if self.hub and "scale" in (version.get("subresources") or {}):
+            self.module.warn(
+                f"{self.kind.name} has a subresource scale, which admission of copies does not see: a copy that is "
+                "scaled is put back, with an Event. Scale each object, and run its autoscaler, on its origin alone"
             )
         return {
             "kind": crd["spec"]["names"]["kind"],
