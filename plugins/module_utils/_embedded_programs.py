@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What runs: command lines of a control plane, and supervisord's configuration. Pure functions.
 
-A program's definition (argv, env, cwd) is a JSON file that C(tied.py) reads, so nothing of it has to survive the
+A program's definition (argv, env, cwd, what it is restarted on) is a JSON file that C(tied.py) reads, so nothing of it has to survive the
 quoting of an ini file. The ini section holds a digest of it: a changed definition is a changed section.
 
 This file is private to tmc.cross_cluster and may change at any time.
@@ -44,7 +44,10 @@ anonymous:
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised program. C(priority): the lower starts first and stops last."""
+    """One supervised program. C(priority): the lower starts first and stops last.
+
+    C(restart_on): digests of files that it reads at its start alone, by their paths.
+    """
 
     name: str
     argv: Sequence[str]
@@ -52,10 +55,13 @@ class Program:
     cwd: str = ""
     priority: int = 500
     stop_seconds: int = 10
+    restart_on: Mapping[str, str] = field(default_factory=dict)
 
     def definition(self) -> str:
         """Text of C(programs/<name>.json)."""
-        document = {"argv": list(self.argv), "cwd": self.cwd, "env": dict(self.env)}
+        document: dict[str, object] = {"argv": list(self.argv), "cwd": self.cwd, "env": dict(self.env)}
+        if self.restart_on:
+            document["restart_on"] = dict(self.restart_on)
         return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
     def section(self) -> str:

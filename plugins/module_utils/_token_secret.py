@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import time
 from urllib.parse import urlsplit
 
@@ -58,6 +59,11 @@ def ensure(hub: Client, member: Client, wish: _tokens.Wish, where: str, *, check
             wanted = secret(namespace, name, _tokens.render(hub, wish), _tokens.request_token(hub, wish))
         member.patch(SECRET, name, wanted, namespace, content_type=APPLY_PATCH, strict=True)
     return True
+
+
+def kubeconfig_digest(hub: Client, wish: _tokens.Wish) -> str:
+    """Stands for the kubeconfig in the Secret: address and CA of the hub, not the token."""
+    return hashlib.sha256(_tokens.render(hub, wish).encode()).hexdigest()[:16]
 
 
 def _require_way(hub: Client, wish: _tokens.Wish) -> None:

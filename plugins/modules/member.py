@@ -156,6 +156,12 @@ credentials:
       type: list
       elements: str
   sample: {hub: /credentials/east/hub.kubeconfig, local: /credentials/east/local.kubeconfig, renewed: [hub, local]}
+hub_kubeconfig_digest:
+  description: Stands for the content of C(hub.kubeconfig) in the Secret; another one when the address or the CA of the hub changed,
+    the same when the token was renewed.
+  returned: with O(credentials_secret)
+  type: str
+  sample: 9f86d081884c7d65
 """
 
 import os
@@ -339,20 +345,28 @@ class Join:
             _apply.carry_out(self.hub, _apply.plan_absent(self.hub, list(reversed(account))))
 
     def _credentials(self, changed: bool) -> Result:
-        clients = {"hub": self.hub, "local": self.local}
-        wishes = self._wishes()
-        if self.params["credentials_secret"]:
-            wish, where = self._wish("hub"), self.params["credentials_secret"]
-            changed |= _token_secret.ensure(self.hub, self.local, wish, where, check_mode=self.module.check_mode)
+        in_secret, changed_secret = self._in_secret()
+        in_files, changed_files = self._in_files()
+        return in_secret | in_files | {"changed": changed or changed_secret or changed_files}
+
+    def _in_secret(self) -> tuple[Result, bool]:
+        where, wish = self.params["credentials_secret"], self._wish("hub")
+        if not where:
+            return {}, False
+        changed = _token_secret.ensure(self.hub, self.local, wish, where, check_mode=self.module.check_mode)
+        return {"hub_kubeconfig_digest": _token_secret.kubeconfig_digest(self.hub, wish)}, changed
+
+    def _in_files(self) -> tuple[Result, bool]:
+        clients, wishes = {"hub": self.hub, "local": self.local}, self._wishes()
         if not wishes:
-            return {"changed": changed}
+            return {}, False
         renewed = [
             side
             for side, wish in wishes.items()
             if _tokens.ensure(clients[side], wish, check_mode=self.module.check_mode)
         ]
         paths = {side: wish.path for side, wish in wishes.items()}
-        return {"credentials": {**paths, "renewed": renewed}, "changed": changed or bool(renewed)}
+        return {"credentials": {**paths, "renewed": renewed}}, bool(renewed)
 
     def _wishes(self) -> dict[str, _tokens.Wish]:
         return {side: self._wish(side) for side in ("hub", "local")} if self.params["credentials_dir"] else {}

@@ -14,7 +14,8 @@ author:
 description:
   - Makes a program run for ever on this machine, restarted when it ends, its output in C(<state_dir>/logs/<name>.log) with
     rotation; or stops it and forgets it.
-  - Starts supervisord when it does not run. The program is restarted when its definition changed, or when it keeps ending.
+  - Starts supervisord when it does not run. The program is restarted when its definition or something of O(restart_on) changed, or
+    when it keeps ending.
   - Waits until the program is up. One that ends right after its start makes the module fail, with the end of its log.
   - The program gets a small environment (E(PATH), E(HOME) and the like) and O(env), not that of the play.
 options:
@@ -46,6 +47,15 @@ options:
     description:
       - A file that the program writes when it is up; it is waited for. Without it, a program that lives for a second is up.
     type: path
+  restart_on:
+    description:
+      - Files and folders that the program reads at its start alone, such as a kubeconfig or its own code. It is restarted when one of them
+        is not what it was, whoever changed it.
+      - Of a folder, everything below it counts but C(__pycache__) and what begins with a dot.
+      - They must be there. In check mode, what is not there yet is predicted to be a change.
+    type: list
+    elements: path
+    default: []
 requirements:
   - Linux
   - supervisor >= 4.3
@@ -63,9 +73,10 @@ EXAMPLES = r"""
   tmc.cross_cluster.supervised_process:
     state_dir: ~/.local/state/tmc-cross-cluster
     name: syncer-east
-    argv: [tmc, syncer, --member, east, --hub, kcp]
+    argv: [tmc, syncer, --member, east, --hub, kcp, --hub-kubeconfig, /srv/east/hub.kubeconfig]
     env:
       CONTROLLER_SYNC_INTERVAL: 10s
+    restart_on: [/srv/east/hub.kubeconfig]
 
 - name: No syncer any more
   tmc.cross_cluster.supervised_process:
@@ -89,6 +100,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.tmc.cross_cluster.plugins.module_utils._content import digest
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_files import State, read
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_preflight import state_problems
 from ansible_collections.tmc.cross_cluster.plugins.module_utils._embedded_programs import Program
@@ -103,10 +115,11 @@ ARGUMENTS = {
     "env": {"type": "dict", "default": {}},
     "directory": {"type": "path"},
     "ready_file": {"type": "path"},
+    "restart_on": {"type": "list", "elements": "path", "default": []},
 }
 
 
-def checked(params: dict[str, Any]) -> Program:
+def checked(params: dict[str, Any], check: bool) -> Program:
     """The program, its executable resolved. Raises EmbeddedError naming what is wrong."""
     name, argv = str(params["name"]), list(params["argv"] or [])
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?", name) or name.startswith("plane-"):
@@ -122,7 +135,21 @@ def checked(params: dict[str, Any]) -> Program:
     if directory and not os.path.isdir(directory):
         raise EmbeddedError(f"directory '{directory}' of program '{name}' does not exist")
     env = {str(key): str(value) for key, value in dict(params["env"]).items()}
-    return Program(name, argv, env, directory)
+    read_at_start = params["restart_on"] if params["state"] == "present" else []
+    return Program(name, argv, env, directory, restart_on={path: content(name, path, check) for path in read_at_start})
+
+
+def content(name: str, path: str, check: bool) -> str:
+    """What stands for the content of this path. Raises EmbeddedError when it cannot be read."""
+    try:
+        return digest(path)
+    except OSError as error:
+        if check and isinstance(error, FileNotFoundError):
+            return ""
+        raise EmbeddedError(
+            f"restart_on '{path}' of program '{name}' cannot be read: {error.strerror or error}; "
+            "it must be a file or a folder that is there"
+        ) from error
 
 
 def shown(text: str | None) -> object:
@@ -130,7 +157,8 @@ def shown(text: str | None) -> object:
     if text is None:
         return "absent"
     definition = json.loads(text)
-    return {"argv": definition["argv"], "cwd": definition["cwd"], "env": sorted(definition["env"])}
+    plain = {key: definition[key] for key in ("argv", "cwd", "restart_on") if key in definition}
+    return {**plain, "env": sorted(definition["env"])}
 
 
 def present(program: Program, supervisor: Supervisor, ready_file: str, check: bool) -> bool:
@@ -173,7 +201,7 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("supervisor"))
     supervisor = Supervisor(State(module.params["state_dir"]))
     try:
-        program = checked(module.params)
+        program = checked(module.params, module.check_mode)
         before = shown(read(supervisor.definition(program.name)))
         if module.params["state"] == "present":
             changed = present(program, supervisor, module.params["ready_file"] or "", module.check_mode)

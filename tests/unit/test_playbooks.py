@@ -4,20 +4,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ansible_collections.tmc.cross_cluster.plugins.module_utils import _embedded_pki as pki
+from tests.unit.api_server import Objects, deployed, serving
 
 STEERING = ("ANSIBLE_", "CONTROLLER_", "DEMO_", "K8S_AUTH_", "TMC_", "KUBECONFIG")
 
@@ -100,18 +97,6 @@ def test_what_runs_no_pods_is_refused_for_deployments(repository: Path, tmp_path
     assert "embedded control planes run no Pods" in " ".join(run.stdout.split()), run.stdout
 
 
-def deployed(folder: Path, server: str) -> Path:
-    """The state directory of a fabric whose clusters are all this server; its certificate is in `folder`/pki."""
-    pki.ensure_pki(folder / "pki", "east")
-    kubeconfigs = folder / "s" / "kubeconfigs"
-    kubeconfigs.mkdir(parents=True)
-    for name in ("kcp", "east", "west"):
-        path = kubeconfigs / f"controller-{name}.kubeconfig"
-        path.touch(mode=0o600)
-        path.write_text(pki.kubeconfig(folder / "pki", name, server, pki.ADMIN))
-    return folder / "s"
-
-
 @pytest.fixture
 def unreachable(tmp_path: Path) -> Path:
     return deployed(tmp_path, "https://127.0.0.1:9")
@@ -134,41 +119,13 @@ Cluster = tuple[Path, list[str]]
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Callable[[dict[str, object]], Cluster]]:
     """Starts an API server that has these objects, by path, and no other; its state directory, and what it is asked."""
-    servers: list[ThreadingHTTPServer] = []
+    with ExitStack() as servers:
 
-    def start(objects: dict[str, object]) -> Cluster:
-        asked: list[str] = []
+        def start(objects: dict[str, object]) -> Cluster:
+            api = Objects(objects)
+            return servers.enter_context(serving(tmp_path, api)), api.asked
 
-        class Api(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                asked.append(f"{self.command} {self.path}")
-                path = self.path.partition("?")[0]
-                none = {"kind": "Status", "reason": "NotFound", "details": {"name": path.rpartition("/")[2]}}
-                found = objects.get(path)
-                body = json.dumps(found or none)
-                self.send_response(200 if found else 404)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
-        state_dir = deployed(tmp_path, f"https://127.0.0.1:{server.server_port}")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tmp_path / "pki" / "server.crt", tmp_path / "pki" / "server.key")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return state_dir, asked
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def syncer(image: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -40,12 +41,26 @@ def test_a_switch_is_judged_as_one_also_when_it_comes_as_a_text() -> None:
     assert not plain, "-e NAME=false is the text 'false': write NAME | bool\n" + "\n".join(plain)
 
 
+def the_process(role: str) -> dict[str, Any]:
+    """What the role's supervised process is made of."""
+    tasks = yaml.safe_load((ROLES / role / "tasks" / "run_process.yml").read_text())
+    (found,) = [task for task in tasks if "argv" in task.get("tmc.cross_cluster.supervised_process", {})]
+    return dict(found["tmc.cross_cluster.supervised_process"])
+
+
+@pytest.mark.parametrize(("role", "count"), [("controller", 1), ("member", 2)])
+def test_a_process_is_restarted_on_each_kubeconfig_that_it_reads(role: str, count: int) -> None:
+    process = the_process(role)
+    read = [word.partition("=")[2] for word in process["argv"] if re.match("--(hub-)?kubeconfig=", word)]
+    assert len(read) == count
+    assert set(process["restart_on"]) == set(read)
+
+
 @pytest.mark.parametrize("role", ["controller", "member"])
 def test_a_process_is_told_what_a_pod_is_told(role: str) -> None:
     deployment = yaml.safe_load((ROLES / role / "vars" / "main.yml").read_text())[f"{role}_deployment_settings"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    tasks = yaml.safe_load((ROLES / role / "tasks" / "run_process.yml").read_text())
-    started = tasks[-1]["tmc.cross_cluster.supervised_process"]["argv"]
+    started = the_process(role)["argv"]
 
     for entry in container["env"]:
         flag = "--" + re.sub("^(TMC|CONTROLLER)_", "", entry["name"]).lower().replace("_", "-")

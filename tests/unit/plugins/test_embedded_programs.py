@@ -75,10 +75,16 @@ def test_a_section_is_read_back_as_it_was_meant() -> None:
         Program("a", ["tmc", "x"]),
         Program("a", ["tmc"], {"K": "v"}),
         Program("a", ["tmc"], {}, "/tmp"),
+        Program("a", ["tmc"], restart_on={"/hub.kubeconfig": "one"}),
     ],
 )
 def test_every_change_of_a_definition_changes_the_section(other: Program) -> None:
     assert other.section() != Program("a", ["tmc"]).section()
+
+
+def test_what_a_program_is_restarted_on_is_in_its_section() -> None:
+    one, two = (Program("a", ["tmc"], restart_on={"/hub.kubeconfig": content}) for content in ("one", "two"))
+    assert one.section() != two.section()
 
 
 def test_the_name_that_python_was_called_by_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,51 @@ def test_a_program_is_up_when_it_says_so(
     assert not supervised(monkeypatch, supervisor, script, ready_file=str(ready)).result["changed"]
 
 
+def test_it_is_restarted_when_what_it_reads_at_its_start_is_another(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kubeconfig, code = tmp_path / "hub.kubeconfig", tmp_path / "code"
+    (code / "sync" / "__pycache__").mkdir(parents=True)
+    (code / "sync" / "planner.py").write_text("one")
+    kubeconfig.write_text("server: one")
+    (tmp_path / "hub.token").write_text("one")
+    restart_on = [str(kubeconfig), str(code)]
+
+    def again(**more: Any) -> Ended:
+        ended = supervised(monkeypatch, supervisor, "exec sleep 600", restart_on=restart_on, **more)
+        assert not ended.failed, ended.result
+        return ended
+
+    assert again().result["changed"]
+    for changed in (kubeconfig, code / "sync" / "planner.py", code / "new.py"):
+        old = pid_of(supervisor)
+        assert not again().result["changed"]
+        changed.write_text("two")
+        assert again(_ansible_check_mode=True).result["changed"]
+        assert pid_of(supervisor) == old
+        told = again().result
+        assert told["changed"]
+        assert told["diff"]["before"]["restart_on"] != told["diff"]["after"]["restart_on"]
+        assert not alive(old)
+    old = pid_of(supervisor)
+    for other in (tmp_path / "hub.token", code / "sync" / "__pycache__" / "planner.pyc", code / ".planner.py.swp"):
+        other.write_text("two")
+    assert not again().result["changed"]
+    assert pid_of(supervisor) == old
+
+
+def test_what_it_reads_at_its_start_must_be_there(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = str(tmp_path / "gone")
+    ended = supervised(monkeypatch, supervisor, "exec sleep 600", restart_on=[gone], _ansible_check_mode=True)
+    assert ended.result["changed"]
+    ended = supervised(monkeypatch, supervisor, "exec sleep 600", restart_on=[gone])
+    assert ended.failed
+    assert f"restart_on '{gone}' of program 'sleeper' cannot be read" in ended.result["msg"]
+    assert not supervised(monkeypatch, supervisor, "", state="absent", restart_on=[gone]).failed
+
+
 def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
     run(supervisor, SLEEPER)
     old = pid_of(supervisor)

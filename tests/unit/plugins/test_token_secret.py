@@ -107,6 +107,21 @@ def test_a_changed_kubeconfig_is_written_with_the_token_that_is_there() -> None:
     assert _token_secret.value(clusters.secret, "hub.token") == renewed
 
 
+def test_what_stands_for_the_kubeconfig_changes_with_the_way_to_the_hub_alone() -> None:
+    clusters = Clusters()
+
+    def stands(wish: _tokens.Wish = WISH) -> str:
+        return _token_secret.kubeconfig_digest(clusters.hub, wish)
+
+    before = stands()
+    clusters.ensure()
+    clusters.renewed(clusters.token(left=0.9, mark="renewed"))
+    assert stands() == before
+    assert stands(replace(WISH, server="https://hub.example:6444")) != before
+    clusters.hub.connection = replace(clusters.hub.connection, ca_pem="of another CA")
+    assert stands() != before
+
+
 def test_check_mode_foretells_and_writes_nothing() -> None:
     clusters = Clusters()
     assert clusters.ensure(check_mode=True)
