@@ -55,7 +55,8 @@ def test_a_changed_collection_of_the_same_version_gets_its_own_runtime(repositor
     tasks.parent.mkdir(parents=True)
     tasks.write_text("""- ansible.builtin.debug: {msg: "venv {{ tmc_runtime_venv }}"}""")
     (tmp_path / "show.yml").write_text(SHOW.replace("tmc]", "tmc, show]"))
-    (tmp_path / "runtime").mkdir()
+    code = tmp_path / "runtime" / "src" / "tmc" / "sync" / "planner.py"
+    code.parent.mkdir(parents=True)
     (tmp_path / "runtime" / "pyproject.toml").write_text('version = "0.1.0"')
 
     def venv() -> str:
@@ -66,8 +67,8 @@ def test_a_changed_collection_of_the_same_version_gets_its_own_runtime(repositor
         return found[1]
 
     seen = [venv()]
-    for digests in ("one", "one", "two"):
-        (tmp_path / "FILES.json").write_text(digests)
+    for content in ("one", "one", "two"):
+        code.write_text(content)
         seen.append(venv())
     assert seen[1] == seen[2]
     assert len(set(seen)) == 3

@@ -131,7 +131,7 @@ def install(environment: Path, code: Path) -> None:
     (environment / "bin" / "tmc").chmod(0o755)
 
 
-def test_a_process_is_restarted_when_its_kubeconfig_is_another_and_else_not(machine: Machine) -> None:
+def test_a_process_is_restarted_when_its_kubeconfig_or_its_code_is_another_and_else_not(machine: Machine) -> None:
     assert machine.run("member", "process")
     first = machine.pid("member")
     (machine.credentials / "hub.token").write_text("renewed")
@@ -144,6 +144,16 @@ def test_a_process_is_restarted_when_its_kubeconfig_is_another_and_else_not(mach
     assert machine.run("member", "process")
     second = machine.pid("member")
     assert second not in (0, first)
+
+    machine.code.write_text("two")
+    assert machine.run("member", "process")
+    assert machine.pid("member") not in (0, first, second)
+
+
+def test_new_code_that_is_not_installed_yet_does_not_stop_a_look(machine: Machine) -> None:
+    machine.run("member", "process")
+
+    assert machine.run("member", "process", "--check", tmc_executable=str(machine.folder / "cache" / "bin" / "tmc"))
 
 
 def test_pods_are_replaced_when_the_way_to_the_hub_is_another_and_else_not(machine: Machine) -> None:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
 
+from ansible_collections.tmc.cross_cluster.plugins.filter.content_digest import content_digest
 from ansible_collections.tmc.cross_cluster.plugins.filter.environment_problems import environment_problems, seconds
 from ansible_collections.tmc.cross_cluster.plugins.filter.fabric_problems import fabric_problems
 from ansible_collections.tmc.cross_cluster.plugins.filter.table import table
@@ -181,3 +184,19 @@ def test_a_table_of_taskqueues_tells_own_ones_from_copies() -> None:
 
 def test_an_empty_table_says_so() -> None:
     assert table([], title="x") == ["x", "  (nothing)"]
+
+
+def test_what_stands_for_content_changes_with_content_and_names_alone(tmp_path: Path) -> None:
+    def tree(name: str, content: str, top: str) -> list[str]:
+        (tmp_path / top / "src").mkdir(parents=True)
+        (tmp_path / top / "src" / name).write_text(content)
+        return [str(tmp_path / top / "src")]
+
+    one = content_digest(tree("a.py", "x", "here"))
+    assert content_digest(tree("a.py", "x", "elsewhere")) == one
+    assert len({one, content_digest(tree("a.py", "y", "content")), content_digest(tree("b.py", "x", "name"))}) == 3
+
+
+def test_what_has_no_content_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"content_digest: '{tmp_path}/gone' cannot be read: No such file"):
+        content_digest([f"{tmp_path}/gone"])
