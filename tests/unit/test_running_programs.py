@@ -1,6 +1,6 @@
 # Copyright: tmc.cross_cluster contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that run already: restarted when what they read at their start is another."""
+"""Programs that run already: restarted when what they read at their start is another, replaced when run elsewhere."""
 
 from __future__ import annotations
 
@@ -167,3 +167,35 @@ def test_pods_are_replaced_when_the_way_to_the_hub_is_another_and_else_not(machi
     assert machine.api.writes() == [f"PATCH {DEPLOYMENTS}/kcp-syncer"]
     pod = machine.api.held[f"{DEPLOYMENTS}/kcp-syncer"]["spec"]["template"]
     assert pod["metadata"]["annotations"]["tmc.io/hub-kubeconfig"] == "two"
+
+
+def test_who_runs_in_another_way_leaves_nothing_of_the_old_one(machine: Machine) -> None:
+    machine.run("member", "process")
+    machine.api.writes()
+    old = machine.pid("member")
+
+    assert machine.run("member", "deployment", "--check")
+    assert (machine.pid("member"), machine.api.writes()) == (old, [])
+    assert machine.run("member", "deployment")
+    assert machine.pid("member") == 0
+    assert not machine.run("member", "deployment")
+
+    machine.api.writes()
+    assert machine.run("member", "process", "--check")
+    assert (machine.pid("member"), machine.api.writes()) == (0, [])
+    assert machine.run("member", "process")
+    assert machine.pid("member")
+    assert machine.api.held == SERVED
+    assert not machine.run("member", "process")
+
+
+def test_a_controller_is_stopped_however_it_ran_also_where_none_is_to_run(machine: Machine) -> None:
+    machine.run("controller", "process")
+    assert machine.run("controller", "deployment")
+    assert machine.pid("controller") == 0
+    assert f"{DEPLOYMENTS}/taskqueue-controller" in machine.api.held
+
+    assert machine.run("controller", "process", tmc_processor="west")
+    assert machine.pid("controller") == 0
+    assert machine.api.held == SERVED
+    assert not machine.run("controller", "process", tmc_processor="west")
