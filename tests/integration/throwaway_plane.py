@@ -9,12 +9,13 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import ssl
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Plane:
 
     `crash` kills it as `kill -9` does, starts it again on the same data, and returns as soon as it says it is ready.
     `save` copies the data of its store to a folder, and `restore` puts such a copy back; both interrupt its service.
+    While the context `down` lasts nobody listens; while `hung` lasts somebody does and never answers.
     """
 
     kubeconfig: Path
@@ -37,6 +39,8 @@ class Plane:
     crash: Callable[[], None]
     save: Callable[[Path], None]
     restore: Callable[[Path], None]
+    down: Callable[[], AbstractContextManager[None]]
+    hung: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -89,6 +93,8 @@ def throwaway_plane(binaries: Path, directory: Path, ports: tuple[int, int, int]
             server.crash,
             save=lambda folder: replaced(lambda: shutil.copytree(etcd.data, folder)),
             restore=lambda folder: replaced(lambda: (shutil.rmtree(etcd.data), shutil.copytree(folder, etcd.data))),
+            down=server.down,
+            hung=server.hung,
         )
         write_kubeconfig(plane, server.authority.read_bytes(), token)
         yield plane
@@ -131,8 +137,25 @@ class ApiServer(Program):
         await_ready(self.url, self.authority, self.child, self._log)
 
     def crash(self) -> None:
+        with self.down():
+            pass
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
         self.kill()
-        self.start()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        assert self.child is not None
+        self.child.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.child.send_signal(signal.SIGCONT)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 """A fabric of three real API servers that carries a vendor's kinds, and the vendor's operators as processes.
 
 Each kind has a processor of its own. The operators are vendor/*.py, run by `kopf run` with a ServiceAccount of the
-cluster they run on; what they know of the fabric is nothing.
+cluster they run on; what they know of the fabric is nothing. Two kinds have none: there tests write status themselves.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ from tests.integration.conftest import free_ports
 from tests.integration.module_pair import Pair, install
 from tests.integration.processor import apply
 from tests.integration.taskqueues import eventually
-from tests.integration.throwaway_plane import Plane, process, throwaway_plane
+from tests.integration.throwaway_plane import Plane, throwaway_plane
 from tmc.api.client import ApiClient
 from tmc.api.errors import NotFound
 from tmc.api.kubeconfig import load_kubeconfig
-from tmc.api.resource import Resource
+from tmc.api.resource import EVENTS, SERVICE_ACCOUNTS, Resource
 
 HERE = Path(__file__).parent
 HUB, MEMBERS = "kcp", ("east", "west")
@@ -43,8 +43,10 @@ MAILBOXES = Resource("example.org", "v1", "mailboxes", "Mailbox")
 REPORTS = Resource("example.org", "v1", "reports", "Report", has_status=False)
 SITES = Resource("example.org", "v1", "sites", "Site", namespaced=False)
 ARCHIVES = Resource("example.org", "v1", "archives", "Archive")
+DRAFTS = Resource("example.org", "v1", "drafts", "Draft")
 OPERATED = {DATABASES: "west", MAILBOXES: "east", REPORTS: "kcp", SITES: "west"}
-PROCESSORS = OPERATED | {ARCHIVES: "kcp"}
+PROCESSORS = OPERATED | {ARCHIVES: "kcp", DRAFTS: "west"}
+POLICIES = {DRAFTS: {"namespaces": "Wait", "on_origin_deleted": "Keep"}}  # of the others: the defaults
 
 Object = dict[str, Any]
 
@@ -57,6 +59,7 @@ class Market:
     planes: dict[str, Plane]
     gate: Path
     operators: dict[Resource, subprocess.Popen[bytes]] = field(default_factory=dict)
+    syncers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, kind: Resource) -> None:
         """Run the operator of a kind, on the kind's processor; what it says is added to `<plural>.log`."""
@@ -73,14 +76,43 @@ class Market:
         child.kill()
         child.wait()
 
+    def start_syncer(self, member: str) -> None:
+        """Run the syncer of a member; what it says is added to `syncer-<member>.log`."""
+        credentials = self.folder / "credentials" / member
+        command = (
+            *(sys.executable, "-m", "tmc.cli", "syncer", f"--member={member}", f"--hub={HUB}"),
+            *(f"--kubeconfig={credentials / 'local.kubeconfig'}", f"--sync-interval={FLOOR:g}s"),
+            f"--hub-kubeconfig={credentials / 'hub.kubeconfig'}",
+        )
+        with (self.folder / f"syncer-{member}.log").open("ab") as log:
+            self.syncers[member] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def kill_syncer(self, member: str) -> None:
+        """As `kill -9` does; returns when it is dead. Its Lease stays as it is."""
+        child = self.syncers.pop(member)
+        child.kill()
+        child.wait()
+
+    def stop_syncer(self, member: str) -> None:
+        """As a supervisor does it: the syncer gives its Lease back."""
+        end(self.syncers.pop(member))
+
     def stop_all(self) -> None:
-        for child in self.operators.values():
+        children = [*self.operators.values(), *self.syncers.values()]
+        for child in children:
             child.terminate()
-        for kind, child in list(self.operators.items()):
-            try:
-                child.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self.kill(kind)
+        for child in children:
+            end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and make it after 20 s."""
+    child.terminate()
+    try:
+        child.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 @contextmanager
@@ -90,16 +122,10 @@ def market(repository: Path, binaries: Path, folder: Path) -> Iterator[Market]:
         planes = start_planes(up, binaries, folder)
         join(repository, planes, folder)
         asyncio.run(admit_vendor(planes, folder))
-        for member in MEMBERS:
-            credentials = folder / "credentials" / member
-            command = (
-                *(sys.executable, "-m", "tmc.cli", "syncer", f"--member={member}", f"--hub={HUB}"),
-                *(f"--kubeconfig={credentials / 'local.kubeconfig'}", f"--sync-interval={FLOOR:g}s"),
-                f"--hub-kubeconfig={credentials / 'hub.kubeconfig'}",
-            )
-            up.enter_context(process(folder / f"syncer-{member}.log", *command))
         made = Market(folder, planes, folder / "gate")
         up.callback(made.stop_all)
+        for member in MEMBERS:
+            made.start_syncer(member)
         yield made
 
 
@@ -130,7 +156,8 @@ def join(repository: Path, planes: dict[str, Plane], folder: Path) -> None:
             for kind, processor in PROCESSORS.items():
                 declared = {"group": kind.group, "version": kind.version, "resource": kind.plural}
                 place = {"kubeconfig": str(plane.kubeconfig), "cluster_name": name, "role": role}
-                pair.run("synced_resource", **declared, **place, processor=processor, clusters=list(CLUSTERS))
+                terms = {"processor": processor, "clusters": list(CLUSTERS), **POLICIES.get(kind, {})}
+                pair.run("synced_resource", **declared, **place, **terms)
             if role == "member":
                 pair.run("member", **pair.join(name=name, credentials_dir=str(folder / "credentials" / name)))
 
@@ -166,35 +193,95 @@ async def admit_vendor(planes: dict[str, Plane], folder: Path) -> None:
 class User:
     """What people do with the vendor's objects, on any cluster, as administrators."""
 
-    def __init__(self, clients: dict[str, ApiClient]) -> None:
+    def __init__(self, clients: dict[str, ApiClient], namespace: str = "default") -> None:
         self.clients = clients
+        self.namespace = namespace
+
+    def place(self, kind: Resource) -> str:
+        return self.namespace if kind.namespaced else ""
 
     async def create(self, cluster: str, kind: Resource, name: str, /, **content: Any) -> Object:
-        metadata = {"name": name} | ({"namespace": "default"} if kind.namespaced else {})
+        metadata = {"name": name} | ({"namespace": self.namespace} if kind.namespaced else {})
         metadata |= content.pop("metadata", {})
         body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata} | content
         return await self.clients[cluster].create(kind, body, field_manager="kubectl-create")
 
     async def patch(self, cluster: str, kind: Resource, name: str, patch: Object) -> Object:
-        namespace = "default" if kind.namespaced else ""
-        return await self.clients[cluster].patch(kind, name, namespace, patch, field_manager="kubectl-edit")
+        client = self.clients[cluster]
+        return await client.patch(kind, name, self.place(kind), patch, field_manager="kubectl-edit")
+
+    async def report(self, cluster: str, kind: Resource, name: str, status: Object) -> Object:
+        """What an operator that is a test writes."""
+        patch, client = {"status": status}, self.clients[cluster]
+        return await client.patch(kind, name, self.place(kind), patch, field_manager="test", subresource="status")
 
     async def get(self, cluster: str, kind: Resource, name: str) -> Object | None:
         try:
-            return await self.clients[cluster].get(kind, name, "default" if kind.namespaced else "")
+            return await self.clients[cluster].get(kind, name, self.place(kind))
         except NotFound:
             return None
 
     async def delete(self, cluster: str, kind: Resource, name: str) -> None:
         found = await self.get(cluster, kind, name)
         assert found is not None
-        namespace = "default" if kind.namespaced else ""
-        await self.clients[cluster].delete(kind, name, namespace, uid=found["metadata"]["uid"])
+        await self.clients[cluster].delete(kind, name, self.place(kind), uid=found["metadata"]["uid"])
+
+    @asynccontextmanager
+    async def past_admission(self, cluster: str, member: str) -> AsyncIterator[User]:
+        """On this cluster, as whom admission takes for the syncer of `member`: so an administrator gets at a copy."""
+        client, place = self.clients[cluster], ("default", "tmc-syncer")
+        if cluster == HUB:
+            place = ("tmc-system", f"syncer-{member}")
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        path = SERVICE_ACCOUNTS.path(*place, "token")
+        token = (await client.request("POST", path, body=body))["status"]["token"]
+        async with ApiClient(replace(client.connection, token=token)) as posing:
+            yield User({cluster: posing}, self.namespace)
+
+    @asynccontextmanager
+    async def watched(self, cluster: str, kind: Resource, name: str) -> AsyncIterator[list[Object]]:
+        """Every version of the object that an observer of this cluster is shown while the context lasts."""
+        client, place, only = self.clients[cluster], self.place(kind), f"metadata.name={name}"
+        version = (await client.list(kind, place, field_selector=only)).resource_version
+        watch = client.watch(kind, version, place, timeout_seconds=900, inactivity=900, field_selector=only)
+        seen: list[Object] = []
+
+        async def follow() -> None:
+            async with aclosing(watch) as events:
+                async for event in events:
+                    if event.type != "BOOKMARK":
+                        seen.append(event.object)
+
+        following = asyncio.create_task(follow())
+        try:
+            yield seen
+            assert not following.done(), following
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def told(self, cluster: str, name: str, reason: str) -> list[str]:
+        """The messages of the Events on the object, for this reason."""
+        selector = f"involvedObject.name={name},reason={reason}"
+        listed = await self.clients[cluster].list(EVENTS, self.namespace, field_selector=selector)
+        return [event["message"] for event in listed.items]
 
     async def everywhere(self, kind: Resource, name: str) -> dict[str, Object]:
         """The object as each cluster has it now; clusters without it are left out."""
         found = {cluster: await self.get(cluster, kind, name) for cluster in self.clients}
         return {cluster: obj for cluster, obj in found.items() if obj is not None}
+
+    async def carried(self, kind: Resource, name: str, *to: str, **spec: Any) -> dict[str, Object]:
+        """The object on these clusters (none named: on all), once they and no others have it, with this spec."""
+
+        async def there() -> dict[str, Object] | None:
+            found = await self.everywhere(kind, name)
+            right = all(obj["spec"] == spec for obj in found.values())
+            return found if right and set(found) == set(to or self.clients) else None
+
+        where = to or "every cluster"
+        objects: dict[str, Object] = await eventually(there, f"{kind.plural} {name} is {spec} on {where}")
+        return objects
 
     async def shows(self, kind: Resource, name: str, **status: Any) -> dict[str, Object]:
         """The object on every cluster, once all have these values in its status; None: nothing, or an empty value."""
