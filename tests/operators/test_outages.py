@@ -9,14 +9,14 @@ import random
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.integration.taskqueues import eventually
-from tests.operators.lab import CLUSTERS, DATABASES, HUB, MEMBERS, PROCESSORS, Market, User
+from tests.operators.lab import CLUSTERS, DATABASES, FLOOR, HUB, MEMBERS, PROCESSORS, Market, User
 from tmc.api.resource import LEASES
 from tmc.sync.fabric import MEMBERS as MEMBER_KIND
 from tmc.sync.fabric import SYNCED_RESOURCES
@@ -40,9 +40,13 @@ async def all_is_well(user: User) -> bool:
     return len(conditions) == len(found) and all(c["status"] == "True" for c in conditions)
 
 
-def away(vendor: Market, cluster: str, how: str) -> AbstractContextManager[None]:
+@asynccontextmanager
+async def away(vendor: Market, cluster: str, how: str) -> AsyncIterator[None]:
+    """For long enough that whoever follows the cluster has missed a comparison."""
     plane = vendor.planes[cluster]
-    return plane.down() if how == "down" else plane.hung()
+    with plane.down() if how == "down" else plane.hung():
+        await asyncio.sleep(2 * FLOOR)
+        yield
 
 
 @pytest.mark.parametrize("how", ["down", "hung"])
@@ -50,7 +54,7 @@ async def test_the_processor_works_on_while_the_hub_is_away(user: User, name: st
     known, west = f"{name}-known", User({"west": user.clients["west"]})
     await user.create("east", DATABASES, known, spec={"size": 4, "failures": 5})
     await eventually(lambda: west.get("west", DATABASES, known), "west has east's object")
-    with away(vendor, HUB, how):
+    async with away(vendor, HUB, how):
         await west.create("west", DATABASES, name, spec={"size": 4})
         await west.shows(DATABASES, name, phase="Ready", size=4, beats=3)
         await west.patch("west", DATABASES, name, {"spec": {"size": 9}})
@@ -67,7 +71,7 @@ async def test_the_processor_works_on_while_the_hub_is_away(user: User, name: st
 async def test_the_others_go_on_while_a_member_is_away(user: User, name: str, vendor: Market, how: str) -> None:
     others = User({cluster: user.clients[cluster] for cluster in (HUB, "west")})
     origins = {f"{name}-{origin}": origin for origin in others.clients}
-    with away(vendor, "east", how):
+    async with away(vendor, "east", how):
         for each, origin in origins.items():
             await others.create(origin, DATABASES, each, spec={"size": 4})
             await others.shows(DATABASES, each, phase="Ready", size=4)
