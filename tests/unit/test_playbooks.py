@@ -190,7 +190,7 @@ def test_a_limit_takes_the_work_from_no_cluster(
     state_dir, _asked = cluster(objects)
     tasks = [{"ansible.builtin.include_role": {"name": "tmc.cross_cluster.controller"}}]
     head = {"hosts": "hub:members", "connection": "local", "gather_facts": False, "any_errors_fatal": True}
-    (tmp_path / "play.yml").write_text(json.dumps([{**head, "tasks": tasks}]))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{**head, "tasks": tasks}]))
 
     run = play(repository, state_dir, tmp_path / "play.yml", "-e", "tmc_run_as=process", *arguments)
 
