@@ -97,9 +97,11 @@ def test_a_hub_that_went_back_is_quarantined_until_it_is_accepted(
         eventually(lambda: has(pair.hub, names.old), "an object of the member is on the hub")
         eventually(lambda: accepted(pair), "the hub is trusted")
         hub_plane.save(tmp_path / "snapshot")
+        saved = lease_version(pair)
         create(pair.member, names.ours)
         create(pair.hub, names.theirs)
         eventually(lambda: has(pair.hub, names.ours) and has(pair.member, names.theirs), "both are everywhere")
+        eventually(lambda: lease_version(pair) > saved, "the syncer has renewed its Lease since")
         if away:
             first.close()
             before = remembered(pair)
