@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -188,7 +189,7 @@ def test_a_limit_takes_the_work_from_no_cluster(
     if processor:
         objects[PROCESSOR] = {"metadata": {}, "spec": {"processor": processor, "epoch": 2}}
     state_dir, _asked = cluster(objects)
-    tasks = [{"ansible.builtin.include_role": {"name": "tmc.cross_cluster.controller"}}]
+    tasks = [{"ansible.builtin.include_role": {"name": "tmc.cross_cluster.controller", "tasks_from": "agreed"}}]
     head = {"hosts": "hub:members", "connection": "local", "gather_facts": False, "any_errors_fatal": True}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([{**head, "tasks": tasks}]))
 
@@ -206,6 +207,8 @@ def test_a_deployment_asks_who_works_before_it_changes_anything_that_runs(reposi
     roles = [task["ansible.builtin.include_role"] for task in deployment["tasks"]]
     assert [role["name"].rpartition(".")[2] for role in roles[:2]] == ["control_planes", "controller"]
     assert roles[1]["tasks_from"] == "agreed"
+    alone = yaml.safe_load((repository / "roles" / "controller" / "tasks" / "main.yml").read_text())
+    assert alone[0]["ansible.builtin.include_tasks"] == "agreed.yml"
 
 
 def test_the_controller_runs_as_the_syncers_run(
