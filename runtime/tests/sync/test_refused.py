@@ -181,11 +181,15 @@ async def test_a_copy_whose_status_is_refused_goes_on_waiting_for_it() -> None:
         for syncer in trio.syncers.values():
             syncer.fabric_changed(replace(EAST_WORKS, epoch=2))
         edit(trio, "east", spec={"size": 6})
-        await eventually(shows(trio, "kcp", spec={"size": 6}), "the hub has the change")
-        await eventually(lambda: len(refused) > 1, "west has looked at it")
+        hub_seen = trio.syncers["west"]._stores["hub"]
+        await eventually(lambda: (hub_seen.get(KEY) or {}).get("spec") == {"size": 6}, "west knows of the change")
+        for epoch in (3, 4):  # one look has begun, and when the next one has, the first is over
+            before = len(refused)
+            trio.syncers["west"].fabric_changed(replace(EAST_WORKS, epoch=epoch))
+            await eventually(lambda before=before: len(refused) > before, "west has looked at it")  # type: ignore[misc]
         assert names.STATUS_PENDING in notes(trio, "west")
         refused.append(None)  # type: ignore[arg-type]
-        trio.syncers["west"].fabric_changed(replace(EAST_WORKS, epoch=3))
+        trio.syncers["west"].fabric_changed(replace(EAST_WORKS, epoch=5))
         await eventually(shows(trio, "west", status={"done": 5}, spec={"size": 6}), "it is as it should be")
         await eventually(lambda: names.STATUS_PENDING not in notes(trio, "west"), "nothing is waited for any more")
 
