@@ -134,7 +134,7 @@ async def test_a_syncer_that_begins_with_an_old_list_takes_nobody_back(behind: s
             await asyncio.sleep(0.3)
             trio.create("east", size=3)
             await eventually(lambda: trio.apis["west"].get(WIDGETS, "w", "default")["spec"] == {"size": 3}, "it works")
-        since = [obj for at, _, _, obj in trio.apis[shown]._history if at > before]
+        since = trio.told_since(before, shown)
         assert {obj["spec"]["size"] for obj in since} <= {2, 3}, "the spec went back"
         assert {obj["status"]["done"] for obj in since if "status" in obj} <= {2}, "the status went back"
         assert new["spec"] == {"size": 2}
@@ -158,6 +158,6 @@ async def test_a_syncer_that_begins_with_an_old_list_makes_nothing_that_is_gone(
             await asyncio.sleep(0.3)
             trio.create("east", name="next")
             await trio.everywhere("next")
-        made = [obj["metadata"]["name"] for at, _, _, obj in trio.apis[shown]._history if at > before]
+        made = [obj["metadata"]["name"] for obj in trio.told_since(before, shown)]
         assert "w" not in made, "it came back"
         await trio.nowhere()

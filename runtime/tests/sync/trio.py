@@ -133,6 +133,11 @@ class Trio:
                 task.cancel()
                 await asyncio.wait([task])
 
+    def told_since(self, version: int, cluster: str) -> list[Object]:
+        """The objects of the kind as a cluster has shown them after this version."""
+        history = self.apis[cluster]._history
+        return [obj for at, resource, _, obj in history if at > version and resource == WIDGETS.name]
+
     def writes(self, cluster: str) -> list[str]:
         calls = self.apis[cluster].calls
         return [c.verb for c in calls if c.verb in ("POST", "PATCH", "DELETE") and c.resource == WIDGETS.name]
