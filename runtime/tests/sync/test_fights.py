@@ -91,7 +91,8 @@ async def test_whatever_is_undone_is_restrained(foe: Callable[[Trio], None], clu
         assert made.count("POST") <= 1 + REPAIRS_PER_WINDOW
         # Without restraint there are sixty and more. What is made anew gets its status, too; a 409 is made again.
         assert len(made) <= 4 * (1 + REPAIRS_PER_WINDOW)
-        assert "Contended" in reasons(trio, "east" if cluster == "east" else "west")
+        there = "east" if cluster == "east" else "west"
+        await eventually(lambda: "Contended" in reasons(trio, there), "that is told")
         again = trio.create("east", name="other")
         await trio.everywhere("other")
         assert again

@@ -124,7 +124,7 @@ async def test_it_is_told_and_what_went_on_is_done_once() -> None:
             refused.append(None)
             await eventually(shows(trio, "west", status={"done": 2}), "the status came down")
             await eventually(lambda: names.SYNC_STATE not in notes(trio, "west"), "the note is gone")
-            assert not trio.syncers["west"].troubles()
+            await eventually(lambda: not trio.syncers["west"].troubles(), "and nothing is wrong any more")
 
 
 async def test_it_rests_whatever_else_happens_to_the_object() -> None:
@@ -220,6 +220,19 @@ def test_the_first_to_be_due_says_when_to_look_again(clock: Clock) -> None:
     assert refusals.rests(KEY, STATUS, lambda: b"1")
     assert not refusals.rests(KEY, SPEC, lambda: b"2")
     assert refusals.rest(KEY) == LEAST_SECONDS, "it is looked at again, though the time came just now"
+
+
+def test_a_refusal_that_was_asked_for_before_rests_ended_does_not_rest(clock: Clock) -> None:
+    refusals = Refusals(clock)
+    for asked, ended, rests in ((1.0, 2.0, False), (4.0, 3.0, True)):
+        clock.now = asked
+        refusals.among(KEY, [STATUS])
+        clock.now = max(asked, ended)
+        if ended > asked:
+            refusals.end_rests()
+        clock.now += 1.0
+        refusals.note(KEY, STATUS, b"1", 30.0)
+        assert refusals.rests(KEY, STATUS, lambda: b"1") is rests
 
 
 def test_what_is_not_planned_any_more_or_was_taken_is_forgotten(clock: Clock) -> None:

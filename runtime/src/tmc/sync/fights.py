@@ -61,10 +61,6 @@ class Fights:
 def news(done: Create | Patch, repairs: int) -> list[Tell]:
     """What those who look at the object should hear of a write that undid something; `repairs` is what `made` said."""
     told = []
-    if done.copy_of and (repairs or (isinstance(done, Patch) and done.drift)):
-        what = "it was deleted here and made again" if isinstance(done, Create) else "a change made here was undone"
-        message = f"this is a copy of an object of cluster {done.copy_of}: {what}. Change it on {done.copy_of}"
-        told.append(Tell("member", "DriftRestored", message))
     if repairs == REPAIRS_PER_WINDOW:
         where = "on the hub" if done.side == "hub" else "here"
         message = (
@@ -72,6 +68,10 @@ def news(done: Create | Patch, repairs: int) -> list[Tell]:
             f"{WINDOW_SECONDS:.0f} s and waits now. The object's managedFields name who writes: stop that writer"
         )
         told.append(Tell("member", "Contended", message))
+    if done.copy_of and (repairs or (isinstance(done, Patch) and done.drift)):
+        what = "it was deleted here and made again" if isinstance(done, Create) else "a change made here was undone"
+        message = f"this is a copy of an object of cluster {done.copy_of}: {what}. Change it on {done.copy_of}"
+        told.append(Tell("member", "DriftRestored", message))
     return told
 
 

@@ -33,9 +33,12 @@ class Refusals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[ObjectKey, dict[Write, _Refusal]] = {}
+        self._begun: dict[ObjectKey, float] = {}
+        self._rests_ended = 0.0
 
     def among(self, key: ObjectKey, operations: Iterable[Operation]) -> None:
-        """These are what there is to do for the object now: forget the refusals of all else."""
+        """These are what there is to do for the object from now on: forget the refusals of all else."""
+        self._begun[key] = self._clock()
         if known := self._known.get(key):
             planned = {_write(operation) for operation in operations}
             self._known[key] = {write: refusal for write, refusal in known.items() if write in planned}
@@ -56,7 +59,9 @@ class Refusals:
         return "; ".join(said[write] for write in sorted(said))
 
     def note(self, key: ObjectKey, operation: Operation, made: bytes, seconds: float, message: str = "") -> None:
-        """It was refused, and rests for so long; `message` is what was told of that."""
+        """It was refused, and rests for so long, unless rests ended meanwhile; `message` is what was told of that."""
+        if self._begun.get(key, self._clock()) < self._rests_ended:
+            seconds = 0.0
         self._known.setdefault(key, {})[_write(operation)] = _Refusal(made, self._clock() + seconds, message)
 
     def done(self, key: ObjectKey, operation: Operation) -> None:
@@ -69,7 +74,8 @@ class Refusals:
         return max(min(each.until for each in known.values()) - self._clock(), LEAST_SECONDS) if known else 0.0
 
     def end_rests(self) -> None:
-        """Something changed that what is refused may depend on."""
+        """Something changed that what is refused may depend on, and what is refused next, but was asked before."""
+        self._rests_ended = self._clock()
         for known in self._known.values():
             for refusal in known.values():
                 refusal.until = self._clock()
@@ -77,6 +83,7 @@ class Refusals:
     def settled(self, key: ObjectKey) -> None:
         """Nothing is left to do for this object."""
         self._known.pop(key, None)
+        self._begun.pop(key, None)
 
 
 def _write(operation: Operation) -> Write:
