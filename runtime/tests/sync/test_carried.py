@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from runtime.tests.fakeapi import Call, FakeApi, Refused
 from runtime.tests.sync.fabric_lab import KIND, NUMBER, OTHER, SPEC, TEXT, Fabric, crd, fabric, struct, widget
-from runtime.tests.sync.trio import WIDGETS
+from runtime.tests.sync.trio import WIDGETS, quick_second_opinion
 from runtime.tests.waiting import eventually
-from tmc.sync.fabric import SYNCED_RESOURCES
+from tmc.sync.fabric import MEMBERS, SYNCED_RESOURCES
 
 
 def on_hub(both: Fabric, name: str = "w") -> bool:
@@ -147,3 +148,31 @@ async def test_objects_that_go_with_their_kind_go_no_further_even_before_the_def
         await eventually(lambda: sum(c.name == KIND and c.verb == "GET" for c in both.member.api.calls) > asked)
         await eventually(lambda: both.entry()["state"] == "Pending")
         assert not both.hub.api.get(WIDGETS, "w", "default")["metadata"].get("deletionTimestamp")
+
+
+async def test_an_object_that_the_member_refuses_is_said_while_it_is_refused() -> None:
+    with quick_second_opinion():
+        async with fabric() as both:
+            refused = refuse_creations(both.member.api)
+            both.hub.api.put(WIDGETS, widget("too-odd"))
+            both.hub.api.put(WIDGETS, widget("fine"))
+            await eventually(lambda: both.condition("ObjectsHeldUp") == ("True", "RefusedOrWaiting"), "it is said")
+            await eventually(lambda: ("default", "fine") in both.member.api.objects[WIDGETS.name], "the other is there")
+            conditions = both.hub.api.get(MEMBERS, "east")["status"]["conditions"]
+            (told,) = [each["message"] for each in conditions if each["type"] == "ObjectsHeldUp"]
+            assert told == f"{KIND} default/too-odd: cluster east refused this object (copy): no"
+            assert both.condition() == ("True", "Syncing")
+            refused.clear()
+            await eventually(lambda: both.condition("ObjectsHeldUp") == ("False", "NoneHeldUp"), "it is over")
+
+
+def refuse_creations(api: FakeApi) -> set[str]:
+    """Of the names in the set."""
+    refused = {"too-odd"}
+
+    async def answer(call: Call) -> None:
+        if (await call.request.json())["metadata"]["name"] in refused:
+            raise Refused(422, "Invalid", "no")
+
+    api.intercept(answer, "POST", WIDGETS.name, times=10**6)
+    return refused

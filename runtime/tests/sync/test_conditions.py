@@ -25,6 +25,19 @@ T1, T2 = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 ACCEPTED = Verdict("Accepted")
 
 
+WELL: dict[str, Any] = {
+    "quarantine": "",
+    "known_hub": "h",
+    "hub_uid": "h",
+    "verdicts": {"a": ACCEPTED},
+    "unreadable": {},
+    "refused": {},
+    "faults": [],
+    "braked": {},
+    "held_up": {},
+}
+
+
 def ready(status: bool = True, reason: str = "Up", message: str = "") -> Condition:
     return Condition("Ready", status, reason, message)
 
@@ -73,9 +86,7 @@ def test_the_condition_of_a_kind_follows_from_its_entries(
 
 @pytest.mark.parametrize(("quarantine", "trusts"), [("", True), ("HubRestored", False), ("UnknownHub", False)])
 def test_a_member_says_whether_it_trusts_the_hub(quarantine: str, trusts: bool) -> None:
-    said = member_conditions(
-        quarantine=quarantine, known_hub="a", hub_uid="b", verdicts={}, unreadable={}, refused={}, faults=[], braked={}
-    )
+    said = member_conditions(**WELL | {"quarantine": quarantine})
     assert trusts_hub(with_conditions({}, said, T1)) is trusts
     assert trusts_hub({}), "one that has yet to say it"
 
@@ -138,16 +149,6 @@ def test_a_kind_of_which_nobody_spoke_is_left_alone() -> None:
     assert kind_ready([]).status
 
 
-WELL: dict[str, Any] = {
-    "quarantine": "",
-    "known_hub": "h",
-    "hub_uid": "h",
-    "verdicts": {"a": ACCEPTED},
-    "unreadable": {},
-    "refused": {},
-    "faults": [],
-    "braked": {},
-}
 TROUBLE: list[tuple[dict[str, Any], str, str]] = [
     (
         {"verdicts": {"a": ACCEPTED, "b": Verdict("Pending", "not served on east")}},
@@ -170,25 +171,33 @@ def test_all_is_well() -> None:
         ("Ready", True),
         ("HubAccepted", True),
         ("DeletionBraked", False),
+        ("ObjectsHeldUp", False),
     ]
+
+
+def test_objects_that_are_held_up_are_named_and_counted() -> None:
+    held_up = {f"kind ns/{name}": f"why {name}" for name in "dbca"}
+    *_, told = member_conditions(**WELL | {"held_up": held_up})
+    assert (told.type, told.status, told.reason) == ("ObjectsHeldUp", True, "RefusedOrWaiting")
+    assert told.message == "kind ns/a: why a; kind ns/b: why b; kind ns/c: why c; and 1 more"
 
 
 @pytest.mark.parametrize(("facts", "reason", "message"), TROUBLE)
 def test_trouble_is_said_without_blaming_the_hub(facts: dict[str, Any], reason: str, message: str) -> None:
-    first, accepted, _ = member_conditions(**WELL | facts)
+    first, accepted, *_ = member_conditions(**WELL | facts)
     assert (first.status, first.reason, first.message) == (False, reason, message)
     assert accepted.status
 
 
 @pytest.mark.parametrize("reason", ["UnknownHub", "HubRestored"])
 def test_quarantine_comes_before_everything(reason: str) -> None:
-    first, accepted, _ = member_conditions(**WELL | {"quarantine": reason, "faults": ["a on kcp"]})
+    first, accepted, *_ = member_conditions(**WELL | {"quarantine": reason, "faults": ["a on kcp"]})
     assert (first.status, first.reason) == (accepted.status, accepted.reason) == (False, reason)
     assert "until the hub is accepted" in accepted.message
 
 
 def test_deletions_that_are_held_back_are_said() -> None:
-    ready, _, braked = member_conditions(**WELL | {"braked": {"b": "more than 3 of 9 copies"}})
+    ready, _, braked, _ = member_conditions(**WELL | {"braked": {"b": "more than 3 of 9 copies"}})
     assert ready.status
     assert (braked.status, braked.reason) == (True, "TooManyDeletions")
     assert "b: more than 3 of 9 copies" in braked.message

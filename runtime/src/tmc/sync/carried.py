@@ -61,6 +61,14 @@ class Carried:
         """What cannot be followed at present, as (kind, side)."""
         return {(name, side) for name, running in self._running.items() for side in running.syncer.faults()}
 
+    def troubles(self) -> dict[str, str]:
+        """What is refused or waited for at present, in words, by kind and object."""
+        return {
+            f"{name} {key}": why
+            for name, running in self._running.items()
+            for key, why in running.syncer.troubles().items()
+        }
+
     def clear(self) -> None:
         """The group they ran in is over."""
         self._running.clear()

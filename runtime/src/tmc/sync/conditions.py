@@ -21,8 +21,10 @@ SILENT_MESSAGE = "its syncer is not heard of"
 READY = "Ready"
 HUB_ACCEPTED = "HubAccepted"
 DELETION_BRAKED = "DeletionBraked"
+OBJECTS_HELD_UP = "ObjectsHeldUp"
 FAILED_OVER = "FailedOver"
 MESSAGE_LENGTH, PATH_LENGTH = 4096, 512  # of an entry, as in manifests/fabric/crds.yaml
+NAMED_OBJECTS, WORDS_LENGTH = 3, 500  # of those that are held up
 _WORST_FIRST = ("Incompatible", "Pending", SILENT)
 
 
@@ -131,12 +133,23 @@ def member_conditions(
     refused: Mapping[str, str],
     faults: Collection[str],
     braked: Mapping[str, str],
+    held_up: Mapping[str, str],
 ) -> list[Condition]:
-    """`Ready`, `HubAccepted` and `DeletionBraked` of this member, from the worst that is known of it."""
-    accepted, brake = _hub_accepted(quarantine, known_hub, hub_uid), _braked(braked)
+    """All that this member says of itself; `Ready` is the worst that is known of it."""
+    accepted = _hub_accepted(quarantine, known_hub, hub_uid)
+    ready = _ready(verdicts, unreadable, refused, faults)
     if not accepted.status:
-        return [Condition(READY, False, accepted.reason, accepted.message), accepted, brake]
-    return [_ready(verdicts, unreadable, refused, faults), accepted, brake]
+        ready = Condition(READY, False, accepted.reason, accepted.message)
+    return [ready, accepted, _braked(braked), _held_up(held_up)]
+
+
+def _held_up(held_up: Mapping[str, str]) -> Condition:
+    if not held_up:
+        return Condition(OBJECTS_HELD_UP, False, "NoneHeldUp", "no object is refused or waited for")
+    first = sorted(held_up.items())[:NAMED_OBJECTS]
+    told = "; ".join(f"{name}: {why[:WORDS_LENGTH]}" for name, why in first)
+    more = f"; and {len(held_up) - len(first)} more" if len(held_up) > len(first) else ""
+    return Condition(OBJECTS_HELD_UP, True, "RefusedOrWaiting", told + more)
 
 
 def _braked(braked: Mapping[str, str]) -> Condition:

@@ -66,6 +66,7 @@ class Syncer:
         self._carried = Carried(ends, self._fabric, floor=floor)
         self._reporter = Reporter(ends, self._fabric)
         self._faults: set[tuple[str, Side]] = set()
+        self._held_up: dict[str, str] = {}
 
     async def run(self) -> None:
         """Sync until cancelled; returns when the hub has become another or an older one."""
@@ -134,15 +135,17 @@ class Syncer:
         return member is not None and not doubts and trusts_hub(status_of(member))
 
     async def _watch_over(self) -> None:
-        """Report what cannot be followed; only what lasts, because a single request that fails is no news."""
-        before: set[tuple[str, Side]] = set()
+        """Report what cannot be followed or carried; only what lasts: a single request that fails is no news."""
+        faults_before: set[tuple[str, Side]] = set()
+        troubles_before: dict[str, str] = {}
         while True:
             await asyncio.sleep(self._floor / 2)
-            now = self._carried.faults()
-            if now & before != self._faults:
-                self._faults = now & before
+            faults, troubles = self._carried.faults(), self._carried.troubles()
+            held_up = {name: why for name, why in troubles.items() if name in troubles_before}
+            if (faults & faults_before, held_up) != (self._faults, self._held_up):
+                self._faults, self._held_up = faults & faults_before, held_up
                 self._queue.add(_RECONCILE)
-            before = now
+            faults_before, troubles_before = faults, troubles
 
     async def _adjust(self, group: asyncio.TaskGroup) -> None:
         """Bring the running kinds in line with what the hub declares, and say how this member stands."""
@@ -167,4 +170,5 @@ class Syncer:
             refused=self._fabric.refused,
             faults=[f"{name} on {where[side]}" for name, side in sorted(self._faults)],
             braked=self._fabric.braked,
+            held_up=self._held_up,
         )
