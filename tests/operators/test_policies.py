@@ -148,7 +148,7 @@ async def editions(user: User, name: str, **wanted: int) -> bool:
     return {cluster: obj["spec"]["edition"] for cluster, obj in found.items()} == wanted
 
 
-async def test_an_object_waits_for_a_namespace_where_its_kind_says_so(user: User, name: str, vendor: Market) -> None:
+async def test_an_object_waits_for_a_namespace_where_its_kind_says_so(user: User, name: str) -> None:
     there = User(user.clients, namespace=name)
     await make_namespace(there, "east")
     await there.create("east", DRAFTS, name, spec={"edition": 1})
@@ -159,26 +159,30 @@ async def test_an_object_waits_for_a_namespace_where_its_kind_says_so(user: User
 
     await make_namespace(there, HUB)
     seen = await there.carried(DRAFTS, name, "east", HUB, edition=1)
-    await eventually(lambda: f"waits for namespace {name}" in log_of(vendor, "west"), "west waits")
+    waits = f"{DRAFTS.name} {name}/{name}: waits for namespace {name}, which does not exist on cluster west"
+    await eventually(lambda: held_up(there, "west", waits), "that west waits is said")
     await there.patch("east", DRAFTS, name, {"spec": {"edition": 2}})
     seen = await there.carried(DRAFTS, name, "east", HUB, edition=2)
     assert "annotations" not in seen["east"]["metadata"]
 
     await make_namespace(there, "west")
     await there.carried(DRAFTS, name, edition=2)
+    await eventually(lambda: held_up(there, "west", ""), "that it waits no more is said")
     await there.delete("east", DRAFTS, name)
     await there.carried(DRAFTS, name, "west", edition=2)
     await there.delete("west", DRAFTS, name)
     await there.gone(DRAFTS, name)
 
 
+async def held_up(user: User, member: str, words: str) -> bool:
+    conditions = (await user.clients[HUB].get(MEMBER_KIND, member))["status"]["conditions"]
+    told = [c["message"] for c in conditions if c["type"] == "ObjectsHeldUp" and c["status"] == "True"]
+    return told == ([words] if words else [])
+
+
 async def make_namespace(user: User, cluster: str) -> None:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": user.namespace}}
     await user.clients[cluster].create(NAMESPACES, body, field_manager="kubectl-create")
-
-
-def log_of(vendor: Market, member: str) -> str:
-    return (vendor.folder / f"syncer-{member}.log").read_text()
 
 
 async def test_a_namespace_that_is_going_on_one_cluster_holds_up_no_other(user: User, name: str) -> None:
