@@ -34,6 +34,11 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     delays: latency.Delays = field(default_factory=dict)
 
+    @property
+    def missed(self) -> list[str]:
+        """The figures whose targets were missed."""
+        return [row.figure for row in self.rows if row.verdict == "missed"]
+
     def add(self, rows: list[Row]) -> None:
         """Take them, and print them."""
         for row in rows:
@@ -55,7 +60,7 @@ def main(arguments: list[str]) -> int:
     finally:  # what was measured before something went wrong is kept
         machine["whole run"] = f"{time.monotonic() - begun:.0f} s: {' '.join(arguments) or 'everything'}"
         finish(options, machine, results)
-    return 0
+    return 1 if options.strict and results.missed else 0
 
 
 def finish(options: argparse.Namespace, machine: dict[str, str], results: Results) -> None:
@@ -64,8 +69,9 @@ def finish(options: argparse.Namespace, machine: dict[str, str], results: Result
         results.rows.sort(key=lambda row: row.section == growth.SECTION)  # last, though its first part came first
         file = options.output / f"{options.name}.json"
         report.write(file, results.rows, machine, results.delays)
-        missed = [row.figure for row in results.rows if row.verdict == "missed"]
-        print(f"targets missed: {', '.join(missed) or 'none'}\n{machine['whole run']}\n{file.with_suffix('.md')}")
+        print(
+            f"targets missed: {', '.join(results.missed) or 'none'}\n{machine['whole run']}\n{file.with_suffix('.md')}"
+        )
 
 
 def run(options: argparse.Namespace, machine: dict[str, str], results: Results) -> None:
@@ -114,6 +120,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", type=chosen_parts, default=list(PARTS), help=f"some of {','.join(PARTS)} (all)")
     parser.add_argument("--quick", action="store_true", help="fewer of everything: --rounds 100 --objects 1000 ...")
+    parser.add_argument("--strict", action="store_true", help="end with 1 when a target is missed")
     parser.add_argument("--rounds", type=positive, help="status changes of each system (1000; quick: 100)")
     parser.add_argument("--objects", type=positive, help="objects of the largest burst (10000; quick: 1000)")
     parser.add_argument("--lives", type=positive, help="objects whose writes are counted (20; quick: 5)")

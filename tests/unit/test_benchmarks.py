@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as bench
 from benchmarks.__main__ import parse
 from benchmarks.figures import Row, difference, number, paired_ratio, percentile, ratio, writes_ratio
 from benchmarks.observe import View, counted_writes, of_resource
@@ -171,3 +172,16 @@ def test_options_that_make_no_sense_are_refused(bad: list[str], capsys: pytest.C
     with pytest.raises(SystemExit):
         parse(bad)
     assert bad[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "arguments", "code"), [(2.0, [], 0), (2.0, ["--strict"], 1), (1.0, ["--strict"], 0)])
+def test_a_missed_target_ends_a_strict_run_with_1(
+    value: float, arguments: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(_options: object, _machine: object, results: bench.Results) -> None:
+        results.add([Row("latency", "ratio", value, target=1.3)])
+
+    monkeypatch.setattr(bench, "run", measured)
+    monkeypatch.setattr(bench.signal, "signal", lambda *_: None)
+    assert bench.main([*arguments, f"--output={tmp_path}"]) == code
+    assert (tmp_path / "bench.json").is_file()
