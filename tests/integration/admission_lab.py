@@ -271,7 +271,7 @@ def _probes_of_member(lab: Lab, member: str) -> Iterator[tuple[str, Callable[[],
     yield f"tmc-identity.{member}", _refused(lab, actor, kind_at("hub", PLURALS[0]), wrong, joined)
     spec = {"group": "g", "resource": "r", "namespace": "", "name": "n", "originCluster": member, "pending": []}
     stone: Object = {"metadata": {}, "spec": {**spec, "originClusterUID": "another"}}
-    yield f"tmc-tombstones.{member}", _refused(lab, actor, TOMBSTONE, stone, joined)
+    yield f"tmc-tombstones.{member}", _refused(lab, actor, TOMBSTONE, stone, joined, f"probe.{member}")
 
 
 def _unchangeable(lab: Lab, resource: Resource, kind: Resource, words: str) -> Callable[[], bool]:
@@ -281,8 +281,10 @@ def _unchangeable(lab: Lab, resource: Resource, kind: Resource, words: str) -> C
     return lambda: words in str(refusal(lambda: lab.admin.patch(resource, kind.name, patch, where, dry_run=True)))
 
 
-def _refused(lab: Lab, actor: Actor, kind: Resource, obj: Object, words: str) -> Callable[[], bool]:
-    metadata = {**obj["metadata"], "name": "probe"}
+def _refused(
+    lab: Lab, actor: Actor, kind: Resource, obj: Object, words: str, name: str = "probe"
+) -> Callable[[], bool]:
+    metadata = {**obj["metadata"], "name": name}
     probe = {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
     return lambda: words in str(refusal(lambda: lab.as_actor(actor).create(kind, probe, dry_run=True)))
 

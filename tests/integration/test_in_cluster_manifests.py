@@ -30,6 +30,7 @@ NAMES = {"syncer": "kcp-syncer", "controller": "taskqueue-controller"}
 ROLES = {"syncer": "member", "controller": "controller"}
 # What a role is told in the comparison with an overlay.
 VARIABLES = {
+    "member_joined": {"hub_kubeconfig_digest": "d1"},
     "inventory_hostname": "east",
     "tmc_hub": "kcp",
     "tmc_sync_interval": "7s",
@@ -150,13 +151,14 @@ def filled(value: Any) -> Any:
 def kustomized(binaries: Path, repository: Path, folder: str, tmp_path: Path) -> list[dict[str, Any]]:
     """What `kubectl kustomize` makes of an overlay that says the same as the role's variables."""
     settings = settings_of(repository, folder)
-    env = settings["spec"]["template"]["spec"]["containers"][0]["env"]
-    container = settings["spec"]["template"]["spec"]["containers"][0]["name"]
+    template = settings["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    kept = {key: value for key, value in container.items() if key != "image"}
     patch = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": NAMES[folder], "namespace": "default"},
-        "spec": {"template": {"spec": {"containers": [{"name": container, "env": env}]}}},
+        "spec": {"template": {**template, "spec": {"containers": [kept]}}},
     }
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",

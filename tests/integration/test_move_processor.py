@@ -150,5 +150,6 @@ def done_again(logs: Path, known: dict[str, dict[str, Obj]]) -> dict[tuple[str, 
     """Tasks of which the hub knew that they were done, and which were recorded as done once more."""
     counts = recorded(logs, set(known))
     told = {(name, task) for name, tasks in known.items() for task in tasks}
-    assert told <= counts.keys(), "the logs do not show who did what"
+    # Not all: who is stopped between the API server's answer and its own log line never says it.
+    assert told & counts.keys(), "the logs do not show who did what"
     return {what: times for what, times in counts.items() if times > 1 and what[1] in known[what[0]]}
