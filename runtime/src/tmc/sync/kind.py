@@ -25,8 +25,7 @@ from tmc.sync.facts import Facts
 from tmc.sync.fights import Fights, news
 from tmc.sync.objects import Object, finalizers_of, is_deleting, is_outline, marked_origin, metadata, uid_of
 from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Patch, Side, Tell
-from tmc.sync.patches import pointer
-from tmc.sync.planner import plan
+from tmc.sync.planner import STATUS_PENDING_PATH, plan
 from tmc.sync.synced_kind import SyncedKind
 from tmc.sync.takeover import TakeOver
 from tmc.sync.told import Told
@@ -36,7 +35,6 @@ log = logging.getLogger(__name__)
 WORKERS = 16
 STEPS_AT_A_TIME = 12
 STILL_THERE_SECONDS = 5.0  # how often to look who is away when a deletion takes longer than its grace
-_STATUS_PENDING = f"/metadata/annotations/{pointer(names.STATUS_PENDING)}"
 PHASES: dict[Side, float] = {"member": 0.0, "hub": 0.5}  # of a floor: when each side is compared
 
 
@@ -389,7 +387,7 @@ def _notes_success(operation: Operation) -> bool:
     if not isinstance(operation, Patch) or operation.side != "member":
         return False
     taken_off = {op["path"] for op in operation.patch if op["op"] == "remove"}
-    return not carries_over(operation) or _STATUS_PENDING in taken_off
+    return not carries_over(operation) or STATUS_PENDING_PATH in taken_off
 
 
 def _origin_uid(obj: Object) -> str:

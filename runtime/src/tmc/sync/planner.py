@@ -64,7 +64,7 @@ from tmc.sync.operations import Acknowledge, Bury, Create, Delete, Operation, Pa
 from tmc.sync.patches import PatchOps, guarded, pointer, with_annotation, with_finalizers
 from tmc.sync.status import carried_status
 
-_STATUS_PENDING_PATH = f"/metadata/annotations/{pointer(names.STATUS_PENDING)}"
+STATUS_PENDING_PATH = f"/metadata/annotations/{pointer(names.STATUS_PENDING)}"
 
 
 def plan(member: Object | None, hub: Object | None, facts: Facts) -> list[Operation]:
@@ -333,7 +333,7 @@ def _maintain(copy: Object, hub: Object, image: Image, facts: Facts) -> list[Ope
     ops = changes(image, copy, waits_for_status=_restores(copy, hub, facts))
     if not ops:
         return status
-    if all(op["path"] == _STATUS_PENDING_PATH for op in ops):
+    if all(op["path"] == STATUS_PENDING_PATH for op in ops):
         return [*status, Patch("member", guarded(ops, copy), "status is back")]
     known, cluster = _copied_from(copy, facts), image.origin.cluster
     same_origin = facts.has_status and known is not None and known.generation == image.origin.generation
