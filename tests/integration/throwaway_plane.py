@@ -166,12 +166,17 @@ def process(log: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]
         try:
             yield child
         finally:
-            child.terminate()
-            try:
-                child.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and make it after 20 s."""
+    child.terminate()
+    try:
+        child.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def await_ready(url: str, authority: Path, server: subprocess.Popen[bytes], log: Path) -> None:

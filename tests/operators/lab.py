@@ -27,7 +27,7 @@ from tests.integration.conftest import free_ports
 from tests.integration.module_pair import Pair, install
 from tests.integration.processor import apply
 from tests.integration.taskqueues import eventually
-from tests.integration.throwaway_plane import Plane, throwaway_plane
+from tests.integration.throwaway_plane import Plane, end, throwaway_plane
 from tmc.api.client import ApiClient
 from tmc.api.errors import NotFound
 from tmc.api.kubeconfig import load_kubeconfig
@@ -103,16 +103,6 @@ class Market:
             child.terminate()
         for child in children:
             end(child)
-
-
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and make it after 20 s."""
-    child.terminate()
-    try:
-        child.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 @contextmanager

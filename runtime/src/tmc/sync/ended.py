@@ -4,7 +4,8 @@
 
 Every write that changes or deletes names the uid or the version that it is about; only a creation cannot. One that was
 sent before and is carried out later (by a network that held it back, for a leader that was frozen) makes a copy of what
-ended meanwhile. That absence deletes nothing would keep such a copy for ever; what was ended here is evidence.
+ended meanwhile. So does one that is made while a deletion overtakes our finalizer. That absence deletes nothing would
+keep such a copy for ever; what was ended here is evidence.
 """
 
 from __future__ import annotations

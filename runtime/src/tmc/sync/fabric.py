@@ -330,8 +330,9 @@ class Fabric:
     def _note_refusal(self, name: str, why: str) -> None:
         if why == self.refused.get(name, ""):
             return
-        self.refused[name] = why
-        if not why:
+        if why:
+            self.refused[name] = why
+        else:
             del self.refused[name]
         self._on_change()
 

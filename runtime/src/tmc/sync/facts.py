@@ -15,8 +15,8 @@ class Facts:
     this name that this member has still to acknowledge. `given_up` are members that are away, and a deletion has waited
     for them long enough. `quarantined`: the hub is not the one this member knows; nothing may be deleted or released.
     `keeps`: copies outlive their origin. `hub_kind_going`, `hub_namespace_going`: the hub is losing the whole kind, or
-    this namespace. `ended`: origin uids that this syncer has seen to their end; a copy of one was made by a creation
-    that came late. `told`: no copy of the own object is left when the hub has none; false when that is not known.
+    this namespace. `ended`: origin uids that this syncer has seen to their end; a copy of one was made too
+    late. `told`: no copy of the own object is left when the hub has none; false when that is not known.
     """
 
     member: str

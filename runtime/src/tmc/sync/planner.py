@@ -20,7 +20,7 @@ Who is who, for the object of one name:
 | nothing         | another's           | own finalizer on the hub object, then the copy                         |
 | copy            | its source          | restore or update the copy; status                                     |
 | copy, older uid | another's           | delete the copy: the hub gave the name to another object               |
-| copy            | source, deleting    | delete the copy and wait for its finalizers                            |
+| copy            | source, deleting    | delete the copy (after a live read of the hub), wait for its finalizers |
 | nothing         | source, deleting    | own finalizer off the hub object (after a live read of the member)     |
 | copy            | nothing             | keep it, unless a tombstone names it or it ended here: absence never   |
 |                 |                     | deletes                                                                |
